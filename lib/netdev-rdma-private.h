@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef NETDEV_RDMA_PRIVATE_H
+#define NETDEV_RDMA_PRIVATE_H 1
+
+#include "dp-packet.h"
+#include "netdev-provider.h"
+#include "ovs-rcu.h"
+#include "rdma-msg.h"
+#include "rdma-peer.h"
+#include "rdma-session.h"
+#include "rdma-stats.h"
+
+/* The netdev class "rdma"
+ * =======================
+ *
+ * A tunnel class that PMD threads poll.  See Documentation/topics/rdma/.
+ *
+ * Files: netdev-rdma.c has the class and the control path,
+ * netdev-rdma-config.c the options, netdev-rdma-tx.c and netdev-rdma-rx.c what
+ * PMD threads run.
+ *
+ * Threads
+ * =======
+ *
+ * Main       Configuration, connections, statistics; under 'ordma_mutex'.
+ *            A netdev can also be destructed by another thread that drops the
+ *            last reference.
+ *
+ * PMD        netdev_rdma_rxq_recv(), one thread for each receive queue;
+ *            netdev_rdma_send(), each with a queue ID of its own.
+ *
+ * Others     netdev_rdma_send() with queue ID 0, one at a time.
+ *
+ * Lock order: netdev_mutex, then 'ordma_mutex', then the locks of the modules
+ * below (leaves). */
+
+#define NETDEV_RDMA_DEFAULT_PORT 6081
+#define NETDEV_RDMA_DEFAULT_MTU 1500
+#define NETDEV_RDMA_DEFAULT_DESC 2048
+#define NETDEV_RDMA_DEFAULT_TTL 64
+
+/* A message of one record must fit into an mbuf, whose size is a uint16_t. */
+#define NETDEV_RDMA_MIN_MTU 68
+#define NETDEV_RDMA_MAX_MTU 65000
+
+/* Ethernet header and two VLAN tags: what a frame can have beyond the MTU. */
+#define NETDEV_RDMA_L2_LEN (ETH_HEADER_LEN + 2 * VLAN_HEADER_LEN)
+
+/* Shorter frames from registered memory are copied, because that is cheaper
+ * than a work request for each. */
+#define NETDEV_RDMA_COPY_BREAK 512
+
+/* Options that are not in struct netdev_tunnel_config and take effect by
+ * connecting again. */
+struct netdev_rdma_options {
+    const struct ordma_provider *provider;
+    bool provider_auto;         /* Not asked for by name. */
+    char rdma_dev[64];          /* Empty for any. */
+};
+
+/* Parameters that PMD threads depend on: netdev_rdma_reconfigure() makes what
+ * is wanted to what is in force. */
+struct netdev_rdma_params {
+    int n_rxq, n_txq;
+    int n_rxq_desc, n_txq_desc;
+    int mtu;
+    int numa_id;
+};
+
+/* What outlives a send or receive queue: counters, written by the thread that
+ * has the queue. */
+struct netdev_rdma_queue {
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE) struct ordma_stats stats;
+    struct ovs_spin lock;       /* Send queues: taken if the ID is shared. */
+};
+
+struct netdev_rdma {
+    struct netdev up;
+
+    /* Read by PMD threads, changed by the main thread. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    ordma_session_slot session; /* Session that is up, or null. */
+    atomic_bool is_up;          /* NETDEV_UP. */
+    OVSRCU_TYPE(struct netdev_tunnel_config *) tnl_config;
+
+    /* Changed by netdev_rdma_reconfigure() only, while no PMD thread uses the
+     * port. */
+    struct netdev_rdma_queue *txqs; /* By queue ID, have.n_txq of them. */
+    struct netdev_rdma_queue *rxqs; /* Likewise, have.n_rxq. */
+    struct ordma_pool *rx_pool; /* Messages received. */
+    struct ordma_pool *tx_pool; /* Messages to send, frames copied. */
+    uint32_t max_frame;         /* Longest frame, Ethernet header included. */
+
+    /* The main thread's. */
+    struct ovs_list node OVS_GUARDED;   /* In 'netdev_rdma_list'. */
+    struct netdev_rdma_params want OVS_GUARDED_BY(ordma_mutex);
+    struct netdev_rdma_params have OVS_GUARDED_BY(ordma_mutex);
+    struct netdev_rdma_options options OVS_GUARDED_BY(ordma_mutex);
+    struct ordma_peer *peer OVS_GUARDED_BY(ordma_mutex);
+    struct ordma_stats stats OVS_GUARDED_BY(ordma_mutex);
+    struct eth_addr mac OVS_GUARDED_BY(ordma_mutex);
+    unsigned int carrier_resets OVS_GUARDED_BY(ordma_mutex);
+    bool carrier OVS_GUARDED_BY(ordma_mutex);
+    bool reconfigured OVS_GUARDED_BY(ordma_mutex); /* At least once. */
+};
+
+/* Receive queue.  Owned by the PMD thread that polls it. */
+struct netdev_rdma_rxq {
+    struct netdev_rxq up;
+    struct ordma_stats *stats;  /* In 'rxqs' of the port. */
+
+    /* Messages that do not fit into the last batch returned.  They belong to
+     * the lane 'lane' of the session 'session_id', which may have ended since,
+     * so that nothing of it is referred to. */
+    uint64_t session_id;
+    unsigned int lane;
+    int n_msgs;                 /* In 'msgs'. */
+    int next_msg;               /* First element of 'msgs' still ours. */
+    bool in_msg;                /* 'cursor' walks over msgs[next_msg]. */
+    struct ordma_cursor cursor;
+    struct rte_mbuf *msgs[ORDMA_MAX_BURST];
+
+    unsigned int next_lane;     /* Lane to poll first, for fairness. */
+};
+
+extern const struct netdev_class netdev_rdma_class;
+
+/* All the ports, as "struct netdev_rdma"s. */
+extern struct ovs_list netdev_rdma_list OVS_GUARDED_BY(ordma_mutex);
+
+static inline struct netdev_rdma *
+netdev_rdma_cast(const struct netdev *netdev)
+{
+    ovs_assert(netdev->netdev_class == &netdev_rdma_class);
+    return CONTAINER_OF(netdev, struct netdev_rdma, up);
+}
+
+static inline struct netdev_rdma_rxq *
+netdev_rdma_rxq_cast(const struct netdev_rxq *rxq)
+{
+    return CONTAINER_OF(rxq, struct netdev_rdma_rxq, up);
+}
+
+static inline struct ordma_session *
+netdev_rdma_session(const struct netdev_rdma *dev)
+{
+    return ovsrcu_get(struct ordma_session *,
+                      &CONST_CAST(struct netdev_rdma *, dev)->session);
+}
+
+static inline bool
+netdev_rdma_is_up(const struct netdev_rdma *dev)
+{
+    bool is_up;
+
+    atomic_read_relaxed(&CONST_CAST(struct netdev_rdma *, dev)->is_up,
+                        &is_up);
+    return is_up;
+}
+
+/* Members of the class that are not in netdev-rdma.c. */
+int netdev_rdma_set_config(struct netdev *, const struct smap *args,
+                           char **errp);
+int netdev_rdma_get_config(const struct netdev *, struct smap *args);
+int netdev_rdma_send(struct netdev *, int qid, struct dp_packet_batch *,
+                     bool concurrent_txq);
+int netdev_rdma_rxq_recv(struct netdev_rxq *, struct dp_packet_batch *,
+                         int *qfill);
+
+/* Drops what 'rxq' has not delivered yet.  No PMD thread polls it. */
+void netdev_rdma_rxq_purge(struct netdev_rdma_rxq *rxq);
+
+/* Makes 'dev' connect anew, with the options and parameters in force. */
+void netdev_rdma_restart(struct netdev_rdma *dev) OVS_REQUIRES(ordma_mutex);
+
+#endif /* netdev-rdma-private.h */

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include <rte_mbuf.h>
+
+#include "netdev-rdma-private.h"
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "rdma-compat.h"
+#include "rdma-lane.h"
+#include "rdma-mem.h"
+#include "rdma-pool.h"
+
+/* Sending: frames become records, records become messages, messages go to
+ * lanes.
+ *
+ * The frames of a burst that go to one lane share messages while they are
+ * small; a large frame in registered memory is a message by itself and is not
+ * copied.  Nothing is held back: when netdev_rdma_send() returns, every frame
+ * has been given to a send queue or dropped. */
+
+/* The messages for one lane under construction. */
+struct tx_burst {
+    struct netdev_rdma *dev;
+    struct ordma_stats *stats;
+    struct ordma_lane *lane;
+    uint32_t max_msg;           /* Longest message to build by copying. */
+    unsigned int mem_hint;
+
+    int n_msgs;
+    bool open;                  /* May the last message take more records? */
+    struct ordma_tx_msg msgs[NETDEV_MAX_BURST];
+};
+
+static void
+drop(struct ordma_stats *stats, enum ordma_counter reason,
+     struct dp_packet *packet)
+{
+    ordma_stats_add(stats, reason, 1);
+    dp_packet_delete(packet);
+}
+
+/* Fills in '*rec' for 'packet'. */
+static void
+packet_to_record(const struct dp_packet *packet, struct ordma_record *rec)
+{
+    const struct flow_tnl *tnl = &packet->md.tunnel;
+    bool has_hash = ordma_packet_has_hash(packet);
+    bool has_key = tnl->flags & FLOW_TNL_F_KEY;
+
+    *rec = (struct ordma_record) {
+        .frame_len = dp_packet_size(packet),
+        .flags = ((has_key ? ORDMA_REC_KEY : 0)
+                  | (tnl->flags & FLOW_TNL_F_OAM ? ORDMA_REC_OAM : 0)
+                  | (has_hash ? ORDMA_REC_HASH : 0)),
+        .tos = tnl->ip_tos,
+        .hash = has_hash ? dp_packet_get_rss_hash(packet) : 0,
+        .tun_id = has_key ? tnl->tun_id : 0,
+    };
+    if (tnl->flags & FLOW_TNL_F_UDPIF && tnl->metadata.present.len) {
+        rec->opts_len = ROUND_DOWN(tnl->metadata.present.len, 4);
+        rec->opts = tnl->metadata.opts.gnv;
+    }
+}
+
+/* Turns 'packet' into a message of its own, without copying the frame.
+ * Returns false if it is in the wrong place for that. */
+static bool
+burst_add_in_place(struct tx_burst *burst, struct dp_packet *packet,
+                   const struct ordma_record *rec)
+{
+    struct rte_mbuf *mbuf = &packet->mbuf;
+    size_t headers = (ORDMA_MSG_HEADER_LEN + ORDMA_RECORD_HEADER_LEN
+                      + rec->opts_len);
+    size_t pad = ordma_record_pad(rec->frame_len);
+    uint32_t lkey;
+    char *data;
+
+    if (packet->source != DPBUF_DPDK || rec->frame_len < NETDEV_RDMA_COPY_BREAK
+        || rte_mbuf_refcnt_read(mbuf) != 1 || mbuf->nb_segs != 1
+        || rte_pktmbuf_headroom(mbuf) < headers
+        || rte_pktmbuf_tailroom(mbuf) < pad
+        || !ordma_mem_lookup(burst->lane->conn->dev->mem,
+                             (char *) dp_packet_data(packet) - headers,
+                             headers + rec->frame_len + pad,
+                             &burst->mem_hint, &lkey)) {
+        return false;
+    }
+
+    data = rte_pktmbuf_prepend(mbuf, headers);
+    ordma_record_put(data + ORDMA_MSG_HEADER_LEN, rec);
+    memset(rte_pktmbuf_append(mbuf, pad), 0, pad);
+    burst->msgs[burst->n_msgs++] = (struct ordma_tx_msg) {
+        .mbuf = mbuf,
+        .n_records = 1,
+        .n_bytes = rec->frame_len,
+    };
+    burst->open = false;
+    return true;
+}
+
+/* Returns the message of 'burst' that takes a record of 'size' bytes, or null
+ * if there is no buffer. */
+static struct ordma_tx_msg *
+burst_get_open(struct tx_burst *burst, size_t size)
+{
+    struct ordma_tx_msg *msg = &burst->msgs[burst->n_msgs - 1];
+
+    if (!burst->open
+        || rte_pktmbuf_data_len(msg->mbuf) + size > burst->max_msg) {
+        struct rte_mbuf *mbuf = rte_pktmbuf_alloc(burst->dev->tx_pool->mp);
+
+        if (!mbuf) {
+            return NULL;
+        }
+        rte_pktmbuf_append(mbuf, ORDMA_MSG_HEADER_LEN);
+        msg = &burst->msgs[burst->n_msgs++];
+        *msg = (struct ordma_tx_msg) { .mbuf = mbuf };
+        burst->open = true;
+    }
+    return msg;
+}
+
+/* Copies 'packet' to the end of the last message, or to a new one.  Returns
+ * false if there is no buffer. */
+static bool
+burst_add_copy(struct tx_burst *burst, const struct dp_packet *packet,
+               const struct ordma_record *rec)
+{
+    size_t size = ordma_record_size(rec->opts_len, rec->frame_len);
+    struct ordma_tx_msg *msg = burst_get_open(burst, size);
+    size_t pad = ordma_record_pad(rec->frame_len);
+    char *data;
+
+    if (!msg) {
+        return false;
+    }
+    data = rte_pktmbuf_append(msg->mbuf, size);
+    ordma_record_put(data, rec);
+    memcpy(data + ORDMA_RECORD_HEADER_LEN + rec->opts_len,
+           dp_packet_data(packet), rec->frame_len);
+    memset(data + size - pad, 0, pad);
+    msg->n_records++;
+    msg->n_bytes += rec->frame_len;
+    return true;
+}
+
+/* Adds 'packet' to 'burst', or drops it. */
+static void
+burst_add(struct tx_burst *burst, struct dp_packet *packet)
+{
+    struct ordma_stats *stats = burst->stats;
+    uint32_t len = dp_packet_size(packet);
+    struct ordma_record rec;
+
+    if (OVS_UNLIKELY(len < ORDMA_MIN_FRAME_LEN)) {
+        drop(stats, ORDMA_TX_RUNT_DROPS, packet);
+        return;
+    }
+    if (OVS_UNLIKELY(!flow_tnl_dst_is_set(&packet->md.tunnel))) {
+        drop(stats, ORDMA_TX_NO_TUNNEL_DROPS, packet);
+        return;
+    }
+    if (OVS_UNLIKELY(len > burst->dev->max_frame)) {
+        drop(stats, ORDMA_TX_MTU_EXCEEDED_DROPS, packet);
+        return;
+    }
+    packet_to_record(packet, &rec);
+    if (OVS_UNLIKELY(ORDMA_MSG_HEADER_LEN
+                     + ordma_record_size(rec.opts_len, len)
+                     > burst->max_msg)) {
+        drop(stats, ORDMA_TX_MTU_EXCEEDED_DROPS, packet);
+        return;
+    }
+
+    if (burst_add_in_place(burst, packet, &rec)) {
+        /* The message owns the packet. */
+    } else if (burst_add_copy(burst, packet, &rec)) {
+        ordma_stats_add(stats, ORDMA_TX_COPIED_PACKETS, 1);
+        dp_packet_delete(packet);
+    } else {
+        drop(stats, ORDMA_TX_NO_BUFFER_DROPS, packet);
+    }
+}
+
+static enum ordma_counter
+result_to_counter(enum ordma_tx_result result)
+{
+    switch (result) {
+    case ORDMA_TX_NO_CREDIT:
+        return ORDMA_TX_NO_CREDIT_DROPS;
+    case ORDMA_TX_QUEUE_FULL:
+        return ORDMA_TX_QUEUE_FULL_DROPS;
+    case ORDMA_TX_OK:
+    case ORDMA_TX_FAILED:
+    default:
+        return ORDMA_TX_NO_CARRIER_DROPS;
+    }
+}
+
+/* Sends the messages of 'burst'. */
+static void
+burst_flush(struct tx_burst *burst)
+{
+    enum ordma_counter reason;
+    int n = burst->n_msgs;
+
+    if (!n) {
+        return;
+    }
+    reason = result_to_counter(ordma_lane_send(burst->lane, burst->msgs, &n));
+    for (int i = 0; i < burst->n_msgs; i++) {
+        const struct ordma_tx_msg *msg = &burst->msgs[i];
+
+        if (OVS_LIKELY(i < n)) {
+            ordma_stats_add(burst->stats, ORDMA_TX_PACKETS, msg->n_records);
+            ordma_stats_add(burst->stats, ORDMA_TX_BYTES, msg->n_bytes);
+        } else {
+            ordma_stats_add(burst->stats, reason, msg->n_records);
+            rte_pktmbuf_free(msg->mbuf);
+        }
+    }
+    ordma_stats_add(burst->stats, ORDMA_TX_MESSAGES, n);
+}
+
+/* Sends the 'n' packets 'packets' to lane 'lane' of 'session'. */
+static void
+send_to_lane(struct netdev_rdma *dev, struct ordma_stats *stats,
+             const struct ordma_session *session, unsigned int lane,
+             struct dp_packet *packets[], int n)
+{
+    struct tx_burst burst;
+
+    burst.dev = dev;
+    burst.stats = stats;
+    burst.lane = session->links[lane].lane;
+    burst.max_msg = MIN(session->max_msg, dev->tx_pool->data_len);
+    burst.mem_hint = 0;
+    burst.n_msgs = 0;
+    burst.open = false;
+    for (int i = 0; i < n; i++) {
+        burst_add(&burst, packets[i]);
+    }
+    burst_flush(&burst);
+}
+
+/* Returns the lane for 'packet': the same for all packets of a flow, so that
+ * they stay in order. */
+static unsigned int
+packet_lane(const struct ordma_session *session,
+            const struct dp_packet *packet)
+{
+    uint32_t hash = (ordma_packet_has_hash(packet)
+                     ? dp_packet_get_rss_hash(packet) : 0);
+
+    return (uint64_t) hash * session->n_lanes >> 32;
+}
+
+/* Sends 'batch' to the lanes of 'session', lane by lane. */
+static void
+send_to_lanes(struct netdev_rdma *dev, struct ordma_stats *stats,
+              const struct ordma_session *session,
+              struct dp_packet_batch *batch)
+{
+    unsigned int n = dp_packet_batch_size(batch);
+    uint8_t lanes[NETDEV_MAX_BURST];
+    uint64_t todo = 0;
+
+    for (unsigned int i = 0; i < n; i++) {
+        lanes[i] = packet_lane(session, batch->packets[i]);
+        todo |= UINT64_C(1) << lanes[i];
+    }
+    for (; todo; todo = zero_rightmost_1bit(todo)) {
+        unsigned int lane = raw_ctz(todo);
+        struct dp_packet *packets[NETDEV_MAX_BURST];
+        int n_packets = 0;
+
+        for (unsigned int i = 0; i < n; i++) {
+            if (lanes[i] == lane) {
+                packets[n_packets++] = batch->packets[i];
+            }
+        }
+        send_to_lane(dev, stats, session, lane, packets, n_packets);
+    }
+}
+
+static void
+drop_batch(struct ordma_stats *stats, enum ordma_counter reason,
+           struct dp_packet_batch *batch)
+{
+    ordma_stats_add(stats, reason, dp_packet_batch_size(batch));
+    dp_packet_delete_batch(batch, true);
+}
+
+static void
+send_batch(struct netdev_rdma *dev, struct ordma_stats *stats,
+           struct dp_packet_batch *batch)
+{
+    const struct ordma_session *session = netdev_rdma_session(dev);
+
+    if (OVS_UNLIKELY(!netdev_rdma_is_up(dev))) {
+        drop_batch(stats, ORDMA_TX_ADMIN_DOWN_DROPS, batch);
+    } else if (OVS_UNLIKELY(!session)) {
+        drop_batch(stats, ORDMA_TX_NO_CARRIER_DROPS, batch);
+    } else if (OVS_LIKELY(session->n_lanes == 1)) {
+        send_to_lane(dev, stats, session, 0, batch->packets,
+                     dp_packet_batch_size(batch));
+    } else {
+        send_to_lanes(dev, stats, session, batch);
+    }
+}
+
+int
+netdev_rdma_send(struct netdev *netdev, int qid,
+                 struct dp_packet_batch *batch, bool concurrent_txq)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    struct netdev_rdma_queue *txq = &dev->txqs[qid];
+
+    if (OVS_UNLIKELY(concurrent_txq)) {
+        ovs_spin_lock(&txq->lock);
+        send_batch(dev, &txq->stats, batch);
+        ovs_spin_unlock(&txq->lock);
+    } else {
+        send_batch(dev, &txq->stats, batch);
+    }
+    return 0;
+}

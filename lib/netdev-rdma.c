@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include <ctype.h>
+#include <errno.h>
+
+#include "dpdk.h"
+#include "netdev-rdma-private.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "ovs-numa.h"
+#include "ovs-thread.h"
+#include "rdma-mem.h"
+#include "rdma-pool.h"
+#include "seq.h"
+#include "smap.h"
+#include "unixctl.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_rdma);
+
+/* Messages of at least this size are received, so that many small frames fit
+ * into one. */
+#define MIN_MSG_SIZE 4096
+
+/* Messages are built by copying up to at least this size. */
+#define MIN_COPY_SIZE 3072
+
+/* Received packets that may be in queues of other ports, and frames copied
+ * likewise, beyond the buffers posted. */
+#define N_SPARE_RX 1024
+#define N_SPARE_COPY 4096
+
+struct ovs_list netdev_rdma_list OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&netdev_rdma_list);
+
+/* ordma_seq() as of the last netdev_rdma_run(). */
+static uint64_t last_seqno OVS_GUARDED_BY(ordma_mutex);
+
+/* Periodic work. */
+
+static void
+netdev_rdma_run(const struct netdev_class *class OVS_UNUSED)
+{
+    ovs_mutex_lock(&ordma_mutex);
+    last_seqno = seq_read(ordma_seq());
+    ordma_peers_run();
+    ovs_mutex_unlock(&ordma_mutex);
+    ordma_mem_run();
+    ordma_pools_run();
+}
+
+static void
+netdev_rdma_wait(const struct netdev_class *class OVS_UNUSED)
+{
+    ovs_mutex_lock(&ordma_mutex);
+    seq_wait(ordma_seq(), last_seqno);
+    ordma_peers_wait();
+    ovs_mutex_unlock(&ordma_mutex);
+    ordma_pools_wait();
+}
+
+/* Called when the connection of 'dev_' changes. */
+static void
+peer_changed(void *dev_)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct netdev_rdma *dev = dev_;
+    const struct ordma_dev *rdma_dev;
+    bool carrier;
+
+    if (!dev->peer) {
+        return;                 /* About to go. */
+    }
+    carrier = ordma_peer_is_up(dev->peer);
+    if (carrier != dev->carrier) {
+        dev->carrier = carrier;
+        dev->carrier_resets += carrier;
+    }
+    rdma_dev = ordma_peer_get_dev(dev->peer);
+    if (rdma_dev && rdma_dev->numa_id != OVS_NUMA_UNSPEC
+        && rdma_dev->numa_id != dev->want.numa_id) {
+        dev->want.numa_id = rdma_dev->numa_id;
+        netdev_request_reconfigure(&dev->up);
+    }
+    netdev_change_seq_changed(&dev->up);
+}
+
+static struct ordma_key
+make_key(bool flow, ovs_be64 key)
+{
+    return (struct ordma_key) {
+        .mode = flow ? ORDMA_KEY_FLOW : ORDMA_KEY_FIXED,
+        .key = flow ? 0 : key,
+    };
+}
+
+void
+netdev_rdma_restart(struct netdev_rdma *dev)
+{
+    const struct netdev_tunnel_config *tnl
+        = ovsrcu_get(struct netdev_tunnel_config *, &dev->tnl_config);
+    struct ordma_peer *old = dev->peer;
+
+    dev->peer = NULL;
+    ordma_peer_destroy(old);
+    dev->carrier = false;
+    if (dev->rx_pool && ipv6_addr_is_set(&tnl->ipv6_dst)) {
+        struct ordma_peer_config config = {
+            .provider = dev->options.provider,
+            .remote = tnl->ipv6_dst,
+            .local = tnl->ipv6_src,
+            .dst_port = tnl->dst_port,
+            .tos = tnl->tos,
+            .rdma_dev = (dev->options.rdma_dev[0]
+                         ? dev->options.rdma_dev : NULL),
+            .in_key = make_key(tnl->in_key_flow, tnl->in_key),
+            .out_key = make_key(tnl->out_key_flow, tnl->out_key),
+            .n_rxq = dev->have.n_rxq,
+            .n_rxq_desc = dev->have.n_rxq_desc,
+            .n_txq_desc = dev->have.n_txq_desc,
+            .max_frame = dev->max_frame,
+            .rx_pool = dev->rx_pool,
+            .tx_pool = dev->tx_pool,
+            .slot = &dev->session,
+            .stats = &dev->stats,
+            .changed = peer_changed,
+            .aux = dev,
+        };
+
+        dev->peer = ordma_peer_create(netdev_get_name(&dev->up), &config);
+    }
+}
+
+/* Life cycle. */
+
+static struct netdev *
+netdev_rdma_alloc(void)
+{
+    struct netdev_rdma *dev = xzalloc_cacheline(sizeof *dev);
+
+    return &dev->up;
+}
+
+static int
+netdev_rdma_construct(struct netdev *netdev)
+{
+    struct netdev_rdma *dev = CONTAINER_OF(netdev, struct netdev_rdma, up);
+
+    ovsrcu_init(&dev->session, NULL);
+    ovsrcu_init(&dev->tnl_config, xzalloc(sizeof(struct netdev_tunnel_config)));
+    atomic_init(&dev->is_up, false);
+
+    ovs_mutex_lock(&ordma_mutex);
+    eth_addr_random(&dev->mac);
+    dev->options.provider = ordma_providers[0];
+    dev->want = (struct netdev_rdma_params) {
+        .n_rxq = 1,
+        .n_txq = 1,
+        .n_rxq_desc = NETDEV_RDMA_DEFAULT_DESC,
+        .n_txq_desc = NETDEV_RDMA_DEFAULT_DESC,
+        .mtu = NETDEV_RDMA_DEFAULT_MTU,
+    };
+    ovs_list_push_back(&netdev_rdma_list, &dev->node);
+    ovs_mutex_unlock(&ordma_mutex);
+
+    netdev_request_reconfigure(netdev);
+    return 0;
+}
+
+static struct netdev_rdma_queue *
+queues_create(int n)
+{
+    struct netdev_rdma_queue *queues = xzalloc_cacheline(n * sizeof *queues);
+
+    for (int i = 0; i < n; i++) {
+        ovs_spin_init(&queues[i].lock);
+    }
+    return queues;
+}
+
+/* Frees the 'n' 'queues', whose counts 'stats' takes over. */
+static void
+queues_destroy(struct netdev_rdma_queue *queues, int n,
+               struct ordma_stats *stats)
+{
+    for (int i = 0; i < n; i++) {
+        ordma_stats_merge(stats, &queues[i].stats);
+        ovs_spin_destroy(&queues[i].lock);
+    }
+    free_cacheline(queues);
+}
+
+static void
+netdev_rdma_destruct(struct netdev *netdev)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    struct ordma_peer *peer;
+
+    ovs_mutex_lock(&ordma_mutex);
+    ovs_list_remove(&dev->node);
+    peer = dev->peer;
+    dev->peer = NULL;
+    ordma_peer_destroy(peer);
+    ordma_sessions_orphan(&dev->stats);
+    queues_destroy(dev->rxqs, dev->have.n_rxq, &dev->stats);
+    queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
+    ovs_mutex_unlock(&ordma_mutex);
+
+    ordma_pool_unref(dev->rx_pool);
+    ordma_pool_unref(dev->tx_pool);
+    ovsrcu_postpone(free, ovsrcu_get_protected(struct netdev_tunnel_config *,
+                                               &dev->tnl_config));
+}
+
+static void
+netdev_rdma_dealloc(struct netdev *netdev)
+{
+    free_cacheline(CONTAINER_OF(netdev, struct netdev_rdma, up));
+}
+
+/* Configuration. */
+
+static const struct netdev_tunnel_config *
+netdev_rdma_get_tunnel_config(const struct netdev *netdev)
+{
+    return ovsrcu_get(struct netdev_tunnel_config *,
+                      &netdev_rdma_cast(netdev)->tnl_config);
+}
+
+static int
+netdev_rdma_get_numa_id(const struct netdev *netdev)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    int numa_id;
+
+    ovs_mutex_lock(&ordma_mutex);
+    numa_id = dev->want.numa_id;
+    ovs_mutex_unlock(&ordma_mutex);
+    return numa_id;
+}
+
+static int
+netdev_rdma_set_tx_multiq(struct netdev *netdev, unsigned int n_txq)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+
+    ovs_mutex_lock(&ordma_mutex);
+    if (dev->want.n_txq != n_txq) {
+        dev->want.n_txq = n_txq;
+        netdev_request_reconfigure(netdev);
+    }
+    ovs_mutex_unlock(&ordma_mutex);
+    return 0;
+}
+
+static int
+netdev_rdma_get_mtu(const struct netdev *netdev, int *mtup)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+
+    ovs_mutex_lock(&ordma_mutex);
+    *mtup = dev->want.mtu;
+    ovs_mutex_unlock(&ordma_mutex);
+    return 0;
+}
+
+static int
+netdev_rdma_set_mtu(struct netdev *netdev, int mtu)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+
+    if (mtu < NETDEV_RDMA_MIN_MTU || mtu > NETDEV_RDMA_MAX_MTU) {
+        VLOG_WARN("%s: mtu_request=%d is not a number from %d to %d",
+                  netdev_get_name(netdev), mtu, NETDEV_RDMA_MIN_MTU,
+                  NETDEV_RDMA_MAX_MTU);
+        return EINVAL;
+    }
+    ovs_mutex_lock(&ordma_mutex);
+    if (dev->want.mtu != mtu) {
+        dev->want.mtu = mtu;
+        netdev_request_reconfigure(netdev);
+    }
+    ovs_mutex_unlock(&ordma_mutex);
+    return 0;
+}
+
+/* Creates the pools that 'params' want. */
+static int
+create_pools(const char *name, const struct netdev_rdma_params *params,
+             struct ordma_pool **rx_pool, struct ordma_pool **tx_pool)
+{
+    uint32_t one = ORDMA_MSG_MAX_OVERHEAD + params->mtu + NETDEV_RDMA_L2_LEN;
+    uint16_t rx_len = ROUND_UP(MAX(one, MIN_MSG_SIZE), 64);
+    uint16_t tx_len = ROUND_UP(MAX(one, MIN_COPY_SIZE), 64);
+    int error;
+
+    error = ordma_pool_create(name,
+                              params->n_rxq * (params->n_rxq_desc
+                                               + ORDMA_LANE_RESERVE)
+                              + N_SPARE_RX, rx_len, params->numa_id, rx_pool);
+    if (!error) {
+        error = ordma_pool_create(name, params->n_txq_desc + N_SPARE_COPY,
+                                  tx_len, params->numa_id, tx_pool);
+        if (error) {
+            ordma_pool_unref(*rx_pool);
+        }
+    }
+    return error;
+}
+
+static int
+netdev_rdma_reconfigure(struct netdev *netdev)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    struct ordma_pool *rx_pool, *tx_pool;
+    struct netdev_rdma_params want;
+    int error = 0;
+
+    ovs_mutex_lock(&ordma_mutex);
+    want = dev->want;
+    if (dev->rx_pool && !memcmp(&want, &dev->have, sizeof want)) {
+        goto out;
+    }
+    error = create_pools(netdev_get_name(netdev), &want, &rx_pool, &tx_pool);
+    if (error) {
+        goto out;
+    }
+
+    queues_destroy(dev->rxqs, dev->have.n_rxq, &dev->stats);
+    queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
+    ordma_pool_unref(dev->rx_pool);
+    ordma_pool_unref(dev->tx_pool);
+
+    dev->have = want;
+    dev->rxqs = queues_create(want.n_rxq);
+    dev->txqs = queues_create(want.n_txq);
+    dev->rx_pool = rx_pool;
+    dev->tx_pool = tx_pool;
+    dev->max_frame = want.mtu + NETDEV_RDMA_L2_LEN;
+    netdev->n_rxq = want.n_rxq;
+    netdev->n_txq = want.n_txq;
+    netdev_rdma_restart(dev);
+    netdev_change_seq_changed(netdev);
+
+out:
+    ovs_mutex_unlock(&ordma_mutex);
+    return error;
+}
+
+static int
+netdev_rdma_set_etheraddr(struct netdev *netdev, const struct eth_addr mac)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+
+    ovs_mutex_lock(&ordma_mutex);
+    if (!eth_addr_equals(dev->mac, mac)) {
+        dev->mac = mac;
+        netdev_change_seq_changed(netdev);
+    }
+    ovs_mutex_unlock(&ordma_mutex);
+    return 0;
+}
+
+static int
+netdev_rdma_get_etheraddr(const struct netdev *netdev, struct eth_addr *mac)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+
+    ovs_mutex_lock(&ordma_mutex);
+    *mac = dev->mac;
+    ovs_mutex_unlock(&ordma_mutex);
+    return 0;
+}
+
+/* Can be called from a signal handler. */
+static int
+netdev_rdma_update_flags(struct netdev *netdev, enum netdev_flags off,
+                         enum netdev_flags on, enum netdev_flags *old_flags)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    bool was_up = netdev_rdma_is_up(dev);
+    bool is_up = was_up;
+
+    if ((off | on) & ~(NETDEV_UP | NETDEV_PROMISC)) {
+        return EOPNOTSUPP;
+    }
+    if (off & NETDEV_UP) {
+        is_up = false;
+    }
+    if (on & NETDEV_UP) {
+        is_up = true;
+    }
+    *old_flags = NETDEV_PROMISC | (was_up ? NETDEV_UP : 0);
+    if (is_up != was_up) {
+        atomic_store_relaxed(&dev->is_up, is_up);
+        netdev_change_seq_changed(netdev);
+    }
+    return 0;
+}
+
+/* State and statistics. */
+
+static int
+netdev_rdma_get_carrier(const struct netdev *netdev, bool *carrier)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+
+    ovs_mutex_lock(&ordma_mutex);
+    *carrier = dev->carrier;
+    ovs_mutex_unlock(&ordma_mutex);
+    return 0;
+}
+
+static long long int
+netdev_rdma_get_carrier_resets(const struct netdev *netdev)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    long long int resets;
+
+    ovs_mutex_lock(&ordma_mutex);
+    resets = dev->carrier_resets;
+    ovs_mutex_unlock(&ordma_mutex);
+    return resets;
+}
+
+static void
+get_status__(const struct netdev_rdma *dev, struct smap *smap)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (dev->peer) {
+        ordma_peer_get_status(dev->peer, smap);
+    } else {
+        smap_add(smap, "state", "unconfigured");
+    }
+}
+
+static int
+netdev_rdma_get_status(const struct netdev *netdev, struct smap *smap)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    const char *device;
+
+    ovs_mutex_lock(&ordma_mutex);
+    get_status__(dev, smap);
+    device = smap_get(smap, "device");
+    if (device) {
+        smap_add(smap, "tunnel_egress_iface", device);
+        smap_add(smap, "tunnel_egress_iface_carrier", "up");
+    }
+    ovs_mutex_unlock(&ordma_mutex);
+    return 0;
+}
+
+static void
+sum_counters(struct netdev_rdma *dev, uint64_t totals[ORDMA_N_COUNTERS])
+    OVS_REQUIRES(ordma_mutex)
+{
+    memset(totals, 0, ORDMA_N_COUNTERS * sizeof *totals);
+    ordma_stats_sum(totals, &dev->stats);
+    for (int i = 0; i < dev->have.n_rxq; i++) {
+        ordma_stats_sum(totals, &dev->rxqs[i].stats);
+    }
+    for (int i = 0; i < dev->have.n_txq; i++) {
+        ordma_stats_sum(totals, &dev->txqs[i].stats);
+    }
+}
+
+static int
+netdev_rdma_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    uint64_t totals[ORDMA_N_COUNTERS];
+
+    ovs_mutex_lock(&ordma_mutex);
+    sum_counters(dev, totals);
+    ovs_mutex_unlock(&ordma_mutex);
+
+    /* What is not set below is not supported. */
+    memset(stats, 0xff, sizeof *stats);
+    stats->rx_packets = totals[ORDMA_RX_PACKETS];
+    stats->tx_packets = totals[ORDMA_TX_PACKETS];
+    stats->rx_bytes = totals[ORDMA_RX_BYTES];
+    stats->tx_bytes = totals[ORDMA_TX_BYTES];
+    stats->rx_errors = totals[ORDMA_RX_MALFORMED_MESSAGES];
+    stats->tx_errors = totals[ORDMA_TX_FLUSHED_DROPS];
+#define ORDMA_COUNTER(NAME) + totals[ORDMA_##NAME]
+    stats->rx_dropped = 0 ORDMA_RX_DROPS;
+    stats->tx_dropped = 0 ORDMA_TX_DROPS;
+#undef ORDMA_COUNTER
+    return 0;
+}
+
+/* Stores in 'name' what people call 'counter', a custom statistic. */
+static void
+get_counter_name(enum ordma_counter counter,
+                 char name[NETDEV_CUSTOM_STATS_NAME_SIZE])
+{
+    static const char *const names[] = {
+#define ORDMA_COUNTER(NAME) [ORDMA_##NAME] = #NAME,
+        ORDMA_TX_DROPS
+        ORDMA_TX_LOST
+        ORDMA_RX_DROPS
+        ORDMA_OTHER_COUNTERS
+#undef ORDMA_COUNTER
+    };
+
+    ovs_strlcpy(name, names[counter], NETDEV_CUSTOM_STATS_NAME_SIZE);
+    for (char *p = name; *p; p++) {
+        *p = tolower((unsigned char) *p);
+    }
+}
+
+static int
+netdev_rdma_get_custom_stats(const struct netdev *netdev,
+                             struct netdev_custom_stats *custom)
+{
+    struct netdev_rdma *dev = netdev_rdma_cast(netdev);
+    uint64_t totals[ORDMA_N_COUNTERS];
+
+    ovs_mutex_lock(&ordma_mutex);
+    sum_counters(dev, totals);
+    ovs_mutex_unlock(&ordma_mutex);
+
+    custom->size = ORDMA_N_COUNTERS - ORDMA_N_BASIC_COUNTERS;
+    custom->counters = xcalloc(custom->size, sizeof *custom->counters);
+    for (int i = 0; i < custom->size; i++) {
+        get_counter_name(ORDMA_N_BASIC_COUNTERS + i, custom->counters[i].name);
+        custom->counters[i].value = totals[ORDMA_N_BASIC_COUNTERS + i];
+    }
+    return 0;
+}
+
+/* Receive queues. */
+
+static struct netdev_rxq *
+netdev_rdma_rxq_alloc(void)
+{
+    struct netdev_rdma_rxq *rxq = xzalloc_cacheline(sizeof *rxq);
+
+    return &rxq->up;
+}
+
+static int
+netdev_rdma_rxq_construct(struct netdev_rxq *rxq_)
+{
+    struct netdev_rdma_rxq *rxq = netdev_rdma_rxq_cast(rxq_);
+    struct netdev_rdma *dev = netdev_rdma_cast(rxq_->netdev);
+
+    rxq->stats = &dev->rxqs[rxq_->queue_id].stats;
+    return 0;
+}
+
+static void
+netdev_rdma_rxq_destruct(struct netdev_rxq *rxq)
+{
+    netdev_rdma_rxq_purge(netdev_rdma_rxq_cast(rxq));
+}
+
+static void
+netdev_rdma_rxq_dealloc(struct netdev_rxq *rxq)
+{
+    free_cacheline(netdev_rdma_rxq_cast(rxq));
+}
+
+/* ovs-appctl netdev-rdma/show. */
+
+static void
+show_port(struct netdev_rdma *dev, struct ds *ds)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct smap status = SMAP_INITIALIZER(&status);
+    const struct smap_node **nodes;
+
+    get_status__(dev, &status);
+    ds_put_format(ds, "%s:\n", netdev_get_name(&dev->up));
+    nodes = smap_sort(&status);
+    for (size_t i = 0; i < smap_count(&status); i++) {
+        ds_put_format(ds, "  %s: %s\n", nodes[i]->key, nodes[i]->value);
+    }
+    free(nodes);
+    smap_destroy(&status);
+}
+
+static void
+show_counters(struct netdev_rdma *dev, struct ds *ds)
+    OVS_REQUIRES(ordma_mutex)
+{
+    uint64_t totals[ORDMA_N_COUNTERS];
+
+    sum_counters(dev, totals);
+    ds_put_format(ds, "  rx_packets: %"PRIu64"\n  rx_bytes: %"PRIu64"\n"
+                  "  tx_packets: %"PRIu64"\n  tx_bytes: %"PRIu64"\n",
+                  totals[ORDMA_RX_PACKETS], totals[ORDMA_RX_BYTES],
+                  totals[ORDMA_TX_PACKETS], totals[ORDMA_TX_BYTES]);
+    for (int i = ORDMA_N_BASIC_COUNTERS; i < ORDMA_N_COUNTERS; i++) {
+        char name[NETDEV_CUSTOM_STATS_NAME_SIZE];
+
+        if (totals[i]) {
+            get_counter_name(i, name);
+            ds_put_format(ds, "  %s: %"PRIu64"\n", name, totals[i]);
+        }
+    }
+}
+
+static void
+netdev_rdma_unixctl_show(struct unixctl_conn *conn, int argc,
+                         const char *argv[], void *aux OVS_UNUSED)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    struct netdev_rdma *dev;
+    bool found = argc < 2;
+
+    ovs_mutex_lock(&ordma_mutex);
+    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
+        if (argc < 2 || !strcmp(argv[1], netdev_get_name(&dev->up))) {
+            show_port(dev, &ds);
+            show_counters(dev, &ds);
+            found = true;
+        }
+    }
+    ovs_mutex_unlock(&ordma_mutex);
+
+    if (found) {
+        unixctl_command_reply(conn, ds_cstr(&ds));
+    } else {
+        unixctl_command_reply_error(conn, "no such rdma port");
+    }
+    ds_destroy(&ds);
+}
+
+static int
+netdev_rdma_init(void)
+{
+    unixctl_command_register("netdev-rdma/show", "[port]", 0, 1,
+                             netdev_rdma_unixctl_show, NULL);
+    return 0;
+}
+
+const struct netdev_class netdev_rdma_class = {
+    .type = "rdma",
+    .is_pmd = true,
+    .init = netdev_rdma_init,
+    .run = netdev_rdma_run,
+    .wait = netdev_rdma_wait,
+    .alloc = netdev_rdma_alloc,
+    .construct = netdev_rdma_construct,
+    .destruct = netdev_rdma_destruct,
+    .dealloc = netdev_rdma_dealloc,
+    .get_config = netdev_rdma_get_config,
+    .set_config = netdev_rdma_set_config,
+    .get_tunnel_config = netdev_rdma_get_tunnel_config,
+    .get_numa_id = netdev_rdma_get_numa_id,
+    .set_tx_multiq = netdev_rdma_set_tx_multiq,
+    .send = netdev_rdma_send,
+    .set_etheraddr = netdev_rdma_set_etheraddr,
+    .get_etheraddr = netdev_rdma_get_etheraddr,
+    .get_mtu = netdev_rdma_get_mtu,
+    .set_mtu = netdev_rdma_set_mtu,
+    .get_carrier = netdev_rdma_get_carrier,
+    .get_carrier_resets = netdev_rdma_get_carrier_resets,
+    .get_stats = netdev_rdma_get_stats,
+    .get_custom_stats = netdev_rdma_get_custom_stats,
+    .get_status = netdev_rdma_get_status,
+    .update_flags = netdev_rdma_update_flags,
+    .reconfigure = netdev_rdma_reconfigure,
+    .rxq_alloc = netdev_rdma_rxq_alloc,
+    .rxq_construct = netdev_rdma_rxq_construct,
+    .rxq_destruct = netdev_rdma_rxq_destruct,
+    .rxq_dealloc = netdev_rdma_rxq_dealloc,
+    .rxq_recv = netdev_rdma_rxq_recv,
+};
+
+/* Registers the class before main(): that needs no change to OVS, and pulls
+ * nothing into programs that this object is not linked into. */
+OVS_CONSTRUCTOR(netdev_rdma_register)
+{
+    netdev_register_provider(&netdev_rdma_class);
+}

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "rdma-lane.h"
+
+#include <errno.h>
+#include <rte_mbuf.h>
+
+#include "coverage.h"
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "rdma-mem.h"
+#include "rdma-msg.h"
+#include "rdma-pool.h"
+#include "rdma-stats.h"
+#include "seq.h"
+
+VLOG_DEFINE_THIS_MODULE(rdma_lane);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+COVERAGE_DEFINE(rdma_credit_message);
+COVERAGE_DEFINE(rdma_control_skipped);
+COVERAGE_DEFINE(rdma_no_rx_buffer);
+COVERAGE_DEFINE(rdma_lane_failed);
+
+/* Tells send completions from receive completions. */
+#define WR_ID_SEND (UINT64_C(1) << 63)
+
+/* Sends may be inlined up to this size if the device agrees. */
+#define WANT_INLINE 256
+
+/* At most so many sends share one signaled completion. */
+#define SIGNAL_INTERVAL 32
+
+/* Receive buffers are posted in groups of this size. */
+#define REFILL_BATCH ORDMA_MAX_BURST
+
+static uint32_t
+load_relaxed(const atomic_uint32_t *p)
+{
+    uint32_t value;
+
+    atomic_read_relaxed(CONST_CAST(atomic_uint32_t *, p), &value);
+    return value;
+}
+
+static uint32_t
+load_acquire(atomic_uint32_t *p)
+{
+    uint32_t value;
+
+    atomic_read_explicit(p, &value, memory_order_acquire);
+    return value;
+}
+
+struct seq *
+ordma_seq(void)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+    static struct seq *seq;
+
+    if (ovsthread_once_start(&once)) {
+        seq = seq_create();
+        ovsthread_once_done(&once);
+    }
+    return seq;
+}
+
+void
+ordma_lane_fail(struct ordma_lane *lane, const char *reason)
+{
+    const char *expected = NULL;
+
+    if (atomic_compare_exchange_strong(&lane->failure, &expected, reason)) {
+        COVERAGE_INC(rdma_lane_failed);
+        seq_change(ordma_seq());
+    }
+}
+
+/* Receive side. */
+
+/* Posts the 'n' buffers 'mbufs'.  Returns how many were posted. */
+static int
+post_buffers(struct ordma_lane *lane, struct rte_mbuf *mbufs[], int n)
+{
+    struct ordma_recv_wr wrs[REFILL_BATCH];
+    uint16_t len = lane->rx_pool->data_len;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        void *data = rte_pktmbuf_mtod(mbufs[i], void *);
+        uint32_t head = lane->rq_head + i;
+
+        wrs[i].wr_id = head;
+        wrs[i].addr = data;
+        wrs[i].len = len;
+        if (!ordma_mem_lookup(lane->conn->dev->mem, data, len,
+                              &lane->rq_hint, &wrs[i].lkey)) {
+            break;
+        }
+        lane->rq[head & lane->rq_mask] = mbufs[i];
+    }
+    n = lane->provider->post_recv(lane->conn, wrs, i);
+    lane->rq_head += n;
+    return n;
+}
+
+/* Posts receive buffers until 'n_recv' and the reserve are posted, in groups,
+ * or there is none. */
+static void
+refill(struct ordma_lane *lane)
+{
+    uint32_t want = lane->n_recv + ORDMA_LANE_RESERVE;
+    struct rte_mbuf *mbufs[REFILL_BATCH];
+
+    for (;;) {
+        uint32_t n_posted = lane->rq_head - lane->rq_tail;
+        int n = MIN(want - n_posted, REFILL_BATCH);
+        int n_done;
+
+        if (n < MIN(REFILL_BATCH, lane->n_recv / 2) && n_posted) {
+            break;
+        }
+        if (!n || rte_pktmbuf_alloc_bulk(lane->rx_pool->mp, mbufs, n)) {
+            COVERAGE_ADD(rdma_no_rx_buffer, n != 0);
+            break;
+        }
+        n_done = post_buffers(lane, mbufs, n);
+        if (n_done < n) {
+            rte_pktmbuf_free_bulk(&mbufs[n_done], n - n_done);
+            ordma_lane_fail(lane, "cannot post receive buffers");
+            break;
+        }
+    }
+}
+
+/* Publishes how many DATA messages the buffers posted allow. */
+static void
+update_grantable(struct ordma_lane *lane)
+{
+    uint32_t n_posted = lane->rq_head - lane->rq_tail;
+
+    if (n_posted > ORDMA_LANE_RESERVE) {
+        atomic_store_relaxed(&lane->rx_grantable, lane->n_rx_data + n_posted
+                                                  - ORDMA_LANE_RESERVE);
+    }
+}
+
+bool
+ordma_lane_received(struct ordma_lane *lane, const struct ordma_msg *msg)
+{
+    if (msg->sequence != lane->rx_sequence++) {
+        ordma_lane_fail(lane, "message out of sequence");
+        return false;
+    }
+    if (msg->credits) {
+        atomic_store_relaxed(&lane->tx_granted,
+                             load_relaxed(&lane->tx_granted) + msg->credits);
+    }
+    lane->n_rx_data += msg->type == ORDMA_MSG_DATA;
+    lane->pong_due |= msg->type == ORDMA_MSG_PING;
+    atomic_count_set(&lane->n_rx_messages,
+                     atomic_count_get(&lane->n_rx_messages) + 1);
+    return true;
+}
+
+/* Frees the sends before 'end', which the peer has received. */
+static void
+complete_sends(struct ordma_lane *lane, uint32_t end)
+{
+    uint32_t tail = load_relaxed(&lane->sq_tail);
+
+    for (; tail != end; tail++) {
+        rte_pktmbuf_free(lane->sq[tail & lane->sq_mask].mbuf);
+    }
+    atomic_store_explicit(&lane->sq_tail, tail, memory_order_release);
+}
+
+/* Handles a completion with an error.  Every request that is outstanding
+ * completes with one, even if unsignaled, so that the peer has received all
+ * the sends before the first. */
+static void
+complete_with_error(struct ordma_lane *lane, const struct ordma_wc *wc)
+{
+    ordma_lane_fail(lane, wc->error);
+    if (wc->wr_id & WR_ID_SEND) {
+        uint32_t index = wc->wr_id;
+
+        complete_sends(lane, index);
+        lane->n_flushed += lane->sq[index & lane->sq_mask].n_records;
+        lane->flushed_marker |= index == lane->marker && lane->have_marker;
+        complete_sends(lane, index + 1);
+    } else {
+        rte_pktmbuf_free(lane->rq[lane->rq_tail++ & lane->rq_mask]);
+    }
+}
+
+int
+ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
+{
+    struct ordma_wc wcs[ORDMA_MAX_BURST];
+    int n_msgs = 0;
+
+    n = lane->provider->poll(lane->conn, wcs, n);
+    for (int i = 0; i < n; i++) {
+        const struct ordma_wc *wc = &wcs[i];
+
+        if (OVS_UNLIKELY(wc->error)) {
+            complete_with_error(lane, wc);
+        } else if (wc->wr_id & WR_ID_SEND) {
+            complete_sends(lane, (uint32_t) wc->wr_id + 1);
+        } else {
+            struct rte_mbuf *mbuf = lane->rq[lane->rq_tail++ & lane->rq_mask];
+
+            mbuf->data_len = wc->byte_len;
+            mbuf->pkt_len = wc->byte_len;
+            msgs[n_msgs++] = mbuf;
+        }
+    }
+    return n_msgs;
+}
+
+/* Send side. */
+
+/* Fills in the header of 'msg', and '*wr' to send it. */
+static void
+prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
+             const struct ordma_tx_msg *msg, uint32_t index,
+             struct ordma_send_wr *wr)
+    OVS_REQUIRES(lane->tx_lock)
+{
+    uint32_t owed = (load_relaxed(&lane->rx_grantable)
+                     - load_relaxed(&lane->rx_granted));
+    struct ordma_msg header = {
+        .type = type,
+        .credits = MIN(owed, UINT16_MAX),
+        .n_records = msg->n_records,
+        .sequence = lane->tx_sequence++,
+    };
+    void *data = rte_pktmbuf_mtod(msg->mbuf, void *);
+
+    ordma_msg_put(data, &header);
+    atomic_store_relaxed(&lane->rx_granted,
+                         load_relaxed(&lane->rx_granted) + header.credits);
+
+    wr->wr_id = WR_ID_SEND | index;
+    wr->addr = data;
+    wr->len = rte_pktmbuf_data_len(msg->mbuf);
+    wr->flags = 0;
+    if (wr->len <= lane->conn->max_inline) {
+        wr->flags |= ORDMA_SEND_INLINE;
+    } else if (!ordma_mem_lookup(lane->conn->dev->mem, data, wr->len,
+                                 &lane->sq_hint, &wr->lkey)) {
+        /* Its memory was registered a moment ago. */
+        ordma_lane_fail(lane, "DPDK gave memory back while in use");
+        wr->flags |= ORDMA_SEND_INLINE;
+        wr->len = 0;
+    }
+    if (++lane->n_unsignaled >= MIN(SIGNAL_INTERVAL, lane->n_send / 2)) {
+        wr->flags |= ORDMA_SEND_SIGNALED;
+        lane->n_unsignaled = 0;
+    }
+    lane->sq[index & lane->sq_mask] = *msg;
+}
+
+/* Posts the 'n' messages 'msgs', for which there is room. */
+static void
+post_messages(struct ordma_lane *lane, enum ordma_msg_type type,
+              const struct ordma_tx_msg msgs[], int n)
+    OVS_REQUIRES(lane->tx_lock)
+{
+    struct ordma_send_wr wrs[ORDMA_MAX_BURST];
+
+    for (int i = 0; i < n; i++) {
+        prepare_send(lane, type, &msgs[i], lane->sq_head + i, &wrs[i]);
+    }
+    /* The ring owns the messages even if posting fails: a lane that has failed
+     * is destroyed, and its ring's messages with it. */
+    lane->sq_head += n;
+    if (lane->provider->post_send(lane->conn, wrs, n) != n) {
+        ordma_lane_fail(lane, "cannot post sends");
+    }
+}
+
+/* Returns the entries of the send ring that are not in use. */
+static uint32_t
+sq_room(struct ordma_lane *lane)
+    OVS_REQUIRES(lane->tx_lock)
+{
+    return (lane->n_send + ORDMA_LANE_RESERVE
+            - (lane->sq_head - load_acquire(&lane->sq_tail)));
+}
+
+enum ordma_tx_result
+ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
+                int *n)
+{
+    enum ordma_tx_result result = ORDMA_TX_OK;
+    uint32_t room, credits;
+
+    ovs_spin_lock(&lane->tx_lock);
+    credits = load_relaxed(&lane->tx_granted) - lane->tx_sent;
+    room = sq_room(lane);
+    room -= MIN(room, ORDMA_LANE_RESERVE);
+    if (OVS_UNLIKELY(ordma_lane_failure(lane))) {
+        *n = 0;
+        result = ORDMA_TX_FAILED;
+    } else if (OVS_UNLIKELY(credits < *n && credits <= room)) {
+        *n = credits;
+        result = ORDMA_TX_NO_CREDIT;
+    } else if (OVS_UNLIKELY(room < *n)) {
+        *n = room;
+        result = ORDMA_TX_QUEUE_FULL;
+    }
+    if (*n) {
+        post_messages(lane, ORDMA_MSG_DATA, msgs, *n);
+        lane->tx_sent += *n;
+    }
+    ovs_spin_unlock(&lane->tx_lock);
+
+    return result;
+}
+
+/* Sends a message without records.  Returns false if that is not possible
+ * now. */
+static bool
+send_control(struct ordma_lane *lane, enum ordma_msg_type type)
+    OVS_EXCLUDED(lane->tx_lock)
+{
+    struct ordma_tx_msg msg = { .n_records = 0 };
+    bool sent = false;
+
+    if (ordma_lane_failure(lane)) {
+        return false;
+    }
+    msg.mbuf = rte_pktmbuf_alloc(lane->tx_pool->mp);
+    if (msg.mbuf) {
+        rte_pktmbuf_append(msg.mbuf, ORDMA_MSG_HEADER_LEN);
+        if (!ovs_spin_trylock(&lane->tx_lock)) {
+            if (sq_room(lane)) {
+                post_messages(lane, type, &msg, 1);
+                sent = true;
+            }
+            ovs_spin_unlock(&lane->tx_lock);
+        }
+        if (!sent) {
+            rte_pktmbuf_free(msg.mbuf);
+        }
+    }
+    COVERAGE_ADD(rdma_control_skipped, !sent);
+    return sent;
+}
+
+void
+ordma_lane_ping(struct ordma_lane *lane)
+{
+    send_control(lane, ORDMA_MSG_PING);
+}
+
+void
+ordma_lane_replenish(struct ordma_lane *lane)
+{
+    uint32_t owed;
+
+    if (OVS_UNLIKELY(ordma_lane_failure(lane))) {
+        return;
+    }
+    refill(lane);
+    update_grantable(lane);
+
+    owed = load_relaxed(&lane->rx_grantable) - load_relaxed(&lane->rx_granted);
+    if (lane->pong_due) {
+        lane->pong_due = !send_control(lane, ORDMA_MSG_PONG);
+    } else if (owed >= MAX(lane->n_recv / 2, 1)
+               && send_control(lane, ORDMA_MSG_CREDIT)) {
+        COVERAGE_INC(rdma_credit_message);
+    }
+}
+
+/* Life cycle. */
+
+static int
+lane_post_all(struct ordma_lane *lane)
+{
+    uint32_t n_posted;
+
+    refill(lane);
+    update_grantable(lane);
+    n_posted = lane->rq_head - lane->rq_tail;
+    return (ordma_lane_failure(lane) ? EIO
+            : n_posted <= ORDMA_LANE_RESERVE ? ENOBUFS
+            : 0);
+}
+
+int
+ordma_lane_create(const struct ordma_lane_params *params,
+                  struct ordma_stats *stats, struct ordma_lane **lanep)
+{
+    struct ordma_qp_cap cap = {
+        .n_send = params->n_send + ORDMA_LANE_RESERVE,
+        .n_recv = params->n_recv + ORDMA_LANE_RESERVE,
+        .max_inline = WANT_INLINE,
+    };
+    struct ordma_lane *lane;
+    uint32_t sq_size, rq_size;
+    int error;
+
+    error = params->conn->provider->create_qp(params->conn, &cap);
+    if (error) {
+        VLOG_WARN_RL(&rl, "%s: cannot create a queue pair (%s)",
+                     params->conn->dev->name, ovs_strerror(error));
+        return error;
+    }
+
+    sq_size = ROUND_UP_POW2(cap.n_send);
+    rq_size = ROUND_UP_POW2(cap.n_recv);
+    lane = xzalloc_cacheline(sizeof *lane);
+    lane->conn = params->conn;
+    lane->provider = params->conn->provider;
+    lane->rx_pool = ordma_pool_ref(params->rx_pool);
+    lane->tx_pool = ordma_pool_ref(params->tx_pool);
+    lane->sq = xcalloc(sq_size, sizeof *lane->sq);
+    lane->rq = xcalloc(rq_size, sizeof *lane->rq);
+    lane->sq_mask = sq_size - 1;
+    lane->rq_mask = rq_size - 1;
+    lane->n_send = params->n_send;
+    lane->n_recv = params->n_recv;
+    ovs_spin_init(&lane->tx_lock);
+
+    error = lane_post_all(lane);
+    if (error) {
+        VLOG_WARN_RL(&rl, "%s: cannot post receive buffers (%s)",
+                     params->conn->dev->name, ovs_strerror(error));
+        lane->conn = NULL;      /* Still the caller's. */
+        lane->provider->disconnect(params->conn);
+        ordma_lane_destroy(lane, stats);
+        return error;
+    }
+    *lanep = lane;
+    return 0;
+}
+
+uint16_t
+ordma_lane_initial_credits(struct ordma_lane *lane)
+{
+    uint32_t credits = MIN(load_relaxed(&lane->rx_grantable), UINT16_MAX);
+
+    atomic_store_relaxed(&lane->rx_granted, credits);
+    return credits;
+}
+
+void
+ordma_lane_start(struct ordma_lane *lane, uint16_t credits)
+{
+    atomic_store_relaxed(&lane->tx_granted, credits);
+}
+
+/* Counts the frames in the message 'mbuf', which nobody will deliver. */
+static void
+count_undelivered(const struct rte_mbuf *mbuf, struct ordma_stats *stats)
+{
+    struct ordma_cursor cursor;
+    struct ordma_msg msg;
+
+    if (!ordma_msg_parse(rte_pktmbuf_mtod(mbuf, void *),
+                         rte_pktmbuf_data_len(mbuf), &msg, &cursor)) {
+        ordma_stats_add(stats, ORDMA_RX_TEARDOWN_DROPS, msg.n_records);
+    }
+}
+
+bool
+ordma_lane_drain(struct ordma_lane *lane, struct ordma_stats *stats)
+{
+    struct rte_mbuf *msgs[ORDMA_MAX_BURST];
+    int n;
+
+    if (!lane->have_marker) {
+        struct ordma_tx_msg marker = { .mbuf = NULL };
+        struct ordma_send_wr wr = {
+            .wr_id = WR_ID_SEND | lane->sq_head,
+            .flags = ORDMA_SEND_SIGNALED | ORDMA_SEND_INLINE,
+        };
+
+        lane->have_marker = true;
+        lane->marker = lane->sq_head;
+        lane->sq[lane->sq_head++ & lane->sq_mask] = marker;
+        if (lane->provider->post_send(lane->conn, &wr, 1) != 1) {
+            lane->flushed_marker = true;
+        }
+    }
+    while ((n = ordma_lane_poll(lane, msgs, ORDMA_MAX_BURST)) > 0) {
+        for (int i = 0; i < n; i++) {
+            count_undelivered(msgs[i], stats);
+            rte_pktmbuf_free(msgs[i]);
+        }
+    }
+    return lane->flushed_marker;
+}
+
+void
+ordma_lane_destroy(struct ordma_lane *lane, struct ordma_stats *stats)
+{
+    uint32_t tail = load_relaxed(&lane->sq_tail);
+
+    /* Phase 1: the device lets go of the buffers. */
+    if (lane->conn) {
+        lane->provider->destroy(lane->conn);
+    }
+
+    /* Phase 2: nothing but the rings refers to the buffers. */
+    for (; tail != lane->sq_head; tail++) {
+        struct ordma_tx_msg *msg = &lane->sq[tail & lane->sq_mask];
+
+        lane->n_flushed += msg->n_records;
+        rte_pktmbuf_free(msg->mbuf);
+    }
+    for (; lane->rq_tail != lane->rq_head; lane->rq_tail++) {
+        rte_pktmbuf_free(lane->rq[lane->rq_tail & lane->rq_mask]);
+    }
+    ordma_stats_add(stats, ORDMA_TX_FLUSHED_DROPS, lane->n_flushed);
+
+    /* Phase 3: the lane itself. */
+    ovs_spin_destroy(&lane->tx_lock);
+    ordma_pool_unref(lane->rx_pool);
+    ordma_pool_unref(lane->tx_pool);
+    free(lane->sq);
+    free(lane->rq);
+    free_cacheline(lane);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "rdma-listener.h"
+
+#include <errno.h>
+
+#include "openvswitch/list.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(rdma_listener);
+
+#define RETRY_INTERVAL 2000     /* In ms. */
+
+struct listener {
+    struct ovs_list node;       /* In 'listeners'. */
+    const struct ordma_provider *provider;
+    ovs_be16 port;
+    unsigned int n_refs;
+    bool open;
+    char *error;                /* Why not open. */
+    long long int next_try;
+};
+
+static struct ovs_list listeners OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&listeners);
+
+static struct listener *
+listener_find(const struct ordma_provider *provider, ovs_be16 port)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct listener *listener;
+
+    LIST_FOR_EACH (listener, node, &listeners) {
+        if (listener->provider == provider && listener->port == port) {
+            return listener;
+        }
+    }
+    return NULL;
+}
+
+static const char *
+remedy(int error)
+{
+    switch (error) {
+    case ENODEV:
+    case ENOENT:
+        return ": no RDMA support is loaded, try \"modprobe rdma_ucm\"";
+    case EADDRINUSE:
+        return ": another program has the port, set another dst_port on both "
+               "ends";
+    case EACCES:
+    case EPERM:
+        return ": ovs-vswitchd may not open /dev/infiniband/rdma_cm";
+    default:
+        return "";
+    }
+}
+
+static void
+listener_open(struct listener *listener)
+    OVS_REQUIRES(ordma_mutex)
+{
+    int error = listener->provider->listen(listener->port);
+    bool first = !listener->error;
+
+    free(listener->error);
+    listener->error = NULL;
+    listener->open = !error;
+    if (error) {
+        listener->error = xasprintf("cannot listen on dst_port=%d (%s)%s",
+                                    ntohs(listener->port),
+                                    ovs_strerror(error), remedy(error));
+        listener->next_try = time_msec() + RETRY_INTERVAL;
+        VLOG(first ? VLL_WARN : VLL_DBG, "provider %s: %s",
+             listener->provider->name, listener->error);
+    } else {
+        VLOG_INFO("provider %s: listening on dst_port=%d",
+                  listener->provider->name, ntohs(listener->port));
+    }
+}
+
+void
+ordma_listener_ref(const struct ordma_provider *provider, ovs_be16 port)
+{
+    struct listener *listener = listener_find(provider, port);
+
+    if (!listener) {
+        listener = xzalloc(sizeof *listener);
+        listener->provider = provider;
+        listener->port = port;
+        ovs_list_push_back(&listeners, &listener->node);
+        listener_open(listener);
+    }
+    listener->n_refs++;
+}
+
+void
+ordma_listener_unref(const struct ordma_provider *provider, ovs_be16 port)
+{
+    struct listener *listener = listener_find(provider, port);
+
+    if (!--listener->n_refs) {
+        if (listener->open) {
+            provider->unlisten(port);
+        }
+        ovs_list_remove(&listener->node);
+        free(listener->error);
+        free(listener);
+    }
+}
+
+bool
+ordma_listener_is_open(const struct ordma_provider *provider, ovs_be16 port)
+{
+    return listener_find(provider, port)->open;
+}
+
+const char *
+ordma_listener_error(const struct ordma_provider *provider, ovs_be16 port)
+{
+    return listener_find(provider, port)->error;
+}
+
+void
+ordma_listeners_run(void)
+{
+    struct listener *listener;
+
+    LIST_FOR_EACH (listener, node, &listeners) {
+        if (!listener->open && time_msec() >= listener->next_try) {
+            listener_open(listener);
+        }
+    }
+}
+
+void
+ordma_listeners_wait(void)
+{
+    struct listener *listener;
+
+    LIST_FOR_EACH (listener, node, &listeners) {
+        if (!listener->open) {
+            poll_timer_wait_until(listener->next_try);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef RDMA_MEM_H
+#define RDMA_MEM_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "openvswitch/compiler.h"
+#include "ovs-atomic.h"
+
+struct ordma_dev;
+struct ordma_mr;
+
+/* Registered memory of a device
+ * =============================
+ *
+ * All memory of DPDK's heap, and so every mbuf of every pool, is registered
+ * with every RDMA device in use.  Memory that DPDK adds later is registered
+ * from DPDK's memory event callback, and memory that DPDK gives back to the
+ * kernel is deregistered.
+ *
+ * A device has a table of chunks that PMD threads search without a lock while
+ * the callback, which can come in any thread, even one that OVS does not know,
+ * changes it.  Therefore:
+ *
+ *     - A chunk becomes visible by its 'end', stored last with release order,
+ *       and invisible by clearing 'end'.
+ *
+ *     - A chunk that has become invisible is "retired": its region stays
+ *       registered, and its slot unused, until ordma_mem_run() in the main
+ *       thread has let every PMD thread quiesce.  The kernel keeps the pages
+ *       of a registered region pinned, so that a work request already posted
+ *       with its lkey does no harm.
+ *
+ * A lookup that fails is no error: the caller copies the frame to memory that
+ * is registered. */
+
+#define ORDMA_MEM_MAX_CHUNKS 512
+
+struct ordma_mem_chunk {
+    atomic_uintptr_t end;       /* Just past the chunk; 0 if not in use. */
+    uintptr_t start;
+    uint32_t lkey;
+};
+
+struct ordma_mem {
+    atomic_uint n_chunks;       /* Elements of 'chunks' to search. */
+    struct ordma_mem_chunk chunks[ORDMA_MEM_MAX_CHUNKS];
+    struct ordma_mem_control *control;  /* For rdma-mem.c. */
+};
+
+/* Creates '*memp' for 'dev' and registers all memory of DPDK's heap.  Returns
+ * 0, or a positive errno value if not even one region could be registered
+ * (EPERM or ENOMEM: RLIMIT_MEMLOCK too small). */
+int ordma_mem_create(struct ordma_dev *dev, struct ordma_mem **memp);
+
+/* Deregisters everything.  No thread may be in ordma_mem_lookup(). */
+void ordma_mem_destroy(struct ordma_mem *);
+
+/* Deregisters what was retired, after a grace period.  Main thread. */
+void ordma_mem_run(void);
+
+/* Finds the region that holds all of the 'len' bytes at 'addr'.  Returns true
+ * and stores its key in '*lkey', or returns false.  '*hint' is the caller's,
+ * initially 0: the index of the chunk to try first. */
+static inline bool
+ordma_mem_lookup(struct ordma_mem *mem, const void *addr_, size_t len,
+                 unsigned int *hint, uint32_t *lkey)
+{
+    uintptr_t addr = (uintptr_t) addr_;
+    unsigned int n, i = *hint;
+
+    atomic_read_relaxed(&mem->n_chunks, &n);
+    for (unsigned int tries = 0; tries < n; tries++) {
+        struct ordma_mem_chunk *chunk = &mem->chunks[i];
+        uintptr_t end;
+
+        atomic_read_explicit(&chunk->end, &end, memory_order_acquire);
+        if (addr < end && addr >= chunk->start && len <= end - addr) {
+            *hint = i;
+            *lkey = chunk->lkey;
+            return true;
+        }
+        i = i + 1 < n ? i + 1 : 0;
+    }
+    return false;
+}
+
+#endif /* rdma-mem.h */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef RDMA_PEER_H
+#define RDMA_PEER_H 1
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rdma-hello.h"
+#include "rdma-provider.h"
+#include "rdma-session.h"
+
+struct ordma_pool;
+struct ordma_stats;
+struct smap;
+
+/* Peers
+ * =====
+ *
+ * A peer is the other end of a port.  It keeps one session with it (see
+ * rdma-session.h): dials, accepts what the peer dials, notices failures, and
+ * starts again for ever, with back-off.
+ *
+ * Both ends dial.  When their dials cross, that of the side with the lower IP
+ * address wins, unless it is older than a second: then the peer has not got it
+ * and would otherwise wait for ever.
+ *
+ * Everything here runs in the main thread under 'ordma_mutex'; nothing waits.
+ */
+
+struct ordma_peer_config {
+    const struct ordma_provider *provider;
+    struct in6_addr remote;         /* The peer (IPv4: mapped). */
+    struct in6_addr local;          /* Our address, or all zeros. */
+    ovs_be16 dst_port;              /* Connection manager port, both ends. */
+    uint8_t tos;                    /* Traffic class of the connections. */
+    const char *rdma_dev;           /* Device to use, or null for any. */
+    struct ordma_key in_key, out_key;
+
+    unsigned int n_rxq;             /* Lanes that we want. */
+    unsigned int n_rxq_desc;        /* Receive buffers of a receive queue. */
+    unsigned int n_txq_desc;        /* Send queue entries of a lane. */
+    uint32_t max_frame;             /* Longest frame that the port sends. */
+    struct ordma_pool *rx_pool;     /* Of messages received. */
+    struct ordma_pool *tx_pool;     /* Of messages sent. */
+
+    /* Where PMD threads find the session that is up, or null. */
+    ordma_session_slot *slot;
+    struct ordma_stats *stats;      /* Written under 'ordma_mutex'. */
+
+    /* Called when carrier or status change.  The argument is 'aux'. */
+    void (*changed)(void *aux);
+    void *aux;
+};
+
+/* Starts to connect to the peer that 'config' describes, on behalf of the port
+ * 'name'.  The peer copies 'config' and refers to its pools. */
+struct ordma_peer *ordma_peer_create(const char *name,
+                                     const struct ordma_peer_config *config)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Disconnects 'peer', which may be null, and empties its slot.  What its
+ * session still has in queues is counted to 'config->stats' later, unless
+ * ordma_sessions_orphan() is called. */
+void ordma_peer_destroy(struct ordma_peer *peer) OVS_REQUIRES(ordma_mutex);
+
+/* Drops the session of 'peer', if any, and dials at once. */
+void ordma_peer_reconnect(struct ordma_peer *peer) OVS_REQUIRES(ordma_mutex);
+
+/* Returns true if frames can flow. */
+bool ordma_peer_is_up(const struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Adds the state of 'peer' to 'smap', as for the status column. */
+void ordma_peer_get_status(const struct ordma_peer *peer, struct smap *smap)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Returns the device of the session that is up, or null. */
+const struct ordma_dev *ordma_peer_get_dev(const struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Do the periodic work of all peers and providers. */
+void ordma_peers_run(void) OVS_REQUIRES(ordma_mutex);
+void ordma_peers_wait(void) OVS_REQUIRES(ordma_mutex);
+
+#endif /* rdma-peer.h */

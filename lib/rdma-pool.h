@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef RDMA_POOL_H
+#define RDMA_POOL_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rte_mempool;
+
+/* Pools of packet buffers
+ * =======================
+ *
+ * mbufs laid out as dp_packets of source DPBUF_DPDK, in DPDK's heap and so in
+ * registered memory.  Any thread may allocate from 'mp' and free to it.
+ *
+ * A pool is shared by reference counting.  Packets of a pool can outlive its
+ * last reference, in a guest's or a NIC's queue, so that a pool without
+ * references stays until all its packets are back. */
+struct ordma_pool {
+    struct rte_mempool *mp;
+    uint16_t data_len;          /* Bytes behind the headroom of a buffer. */
+};
+
+/* Creates a pool of at least 'n' buffers that hold 'data_len' bytes behind
+ * RTE_PKTMBUF_HEADROOM, on NUMA node 'numa_id'.  'name' is for people.
+ * Returns 0 and the pool in '*poolp', or a positive errno value.  Main
+ * thread. */
+int ordma_pool_create(const char *name, unsigned int n, uint16_t data_len,
+                      int numa_id, struct ordma_pool **poolp);
+
+/* Takes another reference.  Main thread. */
+struct ordma_pool *ordma_pool_ref(struct ordma_pool *);
+
+/* Drops a reference to 'pool', which may be null.  Does not block.  Any
+ * thread. */
+void ordma_pool_unref(struct ordma_pool *);
+
+/* Frees pools that are not referenced and whose packets are all back.
+ * Main thread. */
+void ordma_pools_run(void);
+
+/* Arranges for poll_block() to wake up when ordma_pools_run() is worth a
+ * try. */
+void ordma_pools_wait(void);
+
+#endif /* rdma-pool.h */

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "rdma-provider.h"
+
+#include <string.h>
+
+#include "ovs-thread.h"
+#include "rdma-mem.h"
+#include "util.h"
+
+struct ovs_mutex ordma_mutex = OVS_MUTEX_INITIALIZER;
+
+const struct ordma_provider *const ordma_providers[] = {
+    &ordma_verbs_provider,
+    NULL,
+};
+
+const struct ordma_provider *
+ordma_provider_lookup(const char *name)
+{
+    for (size_t i = 0; ordma_providers[i]; i++) {
+        if (!strcmp(ordma_providers[i]->name, name)) {
+            return ordma_providers[i];
+        }
+    }
+    return NULL;
+}
+
+/* Initializes 'dev', an open device of 'provider', and registers the memory of
+ * DPDK's heap with it.  Returns 0 or a positive errno value. */
+int
+ordma_dev_init(struct ordma_dev *dev, const struct ordma_provider *provider,
+               const char *name, int numa_id)
+{
+    int error;
+
+    dev->provider = provider;
+    dev->name = xstrdup(name);
+    dev->numa_id = numa_id;
+    error = ordma_mem_create(dev, &dev->mem);
+    if (error) {
+        free(dev->name);
+    }
+    return error;
+}
+
+/* Deregisters all memory from 'dev', which has no queue pair any more. */
+void
+ordma_dev_uninit(struct ordma_dev *dev)
+{
+    ordma_mem_destroy(dev->mem);
+    free(dev->name);
+}

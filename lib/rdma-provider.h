@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef RDMA_PROVIDER_H
+#define RDMA_PROVIDER_H 1
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "openvswitch/list.h"
+#include "openvswitch/thread.h"
+#include "openvswitch/types.h"
+
+struct ordma_mem;
+struct sset;
+
+/* RDMA providers
+ * ==============
+ *
+ * A provider is an implementation of reliable connected queue pairs and of the
+ * connection manager that brings them up.  The contract below is a small
+ * subset of libibverbs and librdmacm; the terms are theirs (InfiniBand
+ * Architecture Specification, volume 1).  Everything that providers share
+ * (messages, credits, lanes, sessions, reconnection, statistics) stands above
+ * this line, once.
+ *
+ *     struct ordma_provider   the implementation: constant, one per kind.
+ *     struct ordma_dev        an RDMA device and its protection domain.
+ *     struct ordma_conn       one queue pair, its completion queue and its
+ *                             connection manager identity.
+ *
+ * Errors are positive errno values, 0 is success.
+ *
+ * Threads
+ * =======
+ *
+ * "Control" functions run under 'ordma_mutex', in the main thread with a few
+ * exceptions, and may do short system calls but never wait for a peer.
+ *
+ * "Data" functions run in PMD threads.  They never block, allocate or log
+ * without a rate limit.  On one connection, the caller makes sure that at most
+ * one thread is in post_send(), and at most one, which can be another, in
+ * post_recv() or poll().
+ *
+ * Life cycle of a connection
+ * ==========================
+ *
+ *     active side                            passive side
+ *     -----------                            ------------
+ *     dial()
+ *     ORDMA_EV_RESOLVED: 'dev' is known      ORDMA_EV_REQUEST, likewise
+ *     create_qp(), post_recv()               create_qp(), post_recv()
+ *     connect()                              accept(), or reject()
+ *     ORDMA_EV_ESTABLISHED                   ORDMA_EV_ESTABLISHED
+ *
+ * ORDMA_EV_REJECTED and ORDMA_EV_FAILED can come instead of each of these
+ * events, and ORDMA_EV_DISCONNECTED or ORDMA_EV_FAILED after ESTABLISHED.  The
+ * connection is of no use then, but more such events can come until the user
+ * destroys it, which is allowed at any time provided that no thread is or will
+ * be in a data function for it. */
+
+/* Protects the state of providers, sessions and ports. */
+extern struct ovs_mutex ordma_mutex;
+
+/* The most private data in any message of the connection manager. */
+#define ORDMA_MAX_PRIVATE_DATA 196
+
+/* An RDMA device.
+ *
+ * Providers embed it.  A device lives as long as it has connections, and
+ * longer if its provider likes. */
+struct ordma_dev {
+    const struct ordma_provider *provider;
+    char *name;                 /* For example "mlx5_0". */
+    int numa_id;                /* NUMA node, or OVS_NUMA_UNSPEC. */
+    struct ordma_mem *mem;      /* Memory registered with the device. */
+};
+
+/* A memory region: registered memory that work requests may name. */
+struct ordma_mr {
+    uint32_t lkey;              /* Names the region in work requests. */
+};
+
+/* A connection.
+ *
+ * Providers embed it.  Its members other than 'aux' belong to the provider;
+ * the user may read them under 'ordma_mutex', 'provider' from any thread. */
+struct ordma_conn {
+    const struct ordma_provider *provider;
+    void *aux;                  /* The user's. */
+    struct ordma_dev *dev;      /* Null before RESOLVED or REQUEST. */
+    struct in6_addr local;      /* Own address (IPv4: mapped), once resolved. */
+    struct in6_addr remote;     /* Peer's address (IPv4: mapped). */
+    ovs_be16 dst_port;          /* Connection manager port on passive side. */
+    uint32_t max_inline;        /* Bytes that ORDMA_SEND_INLINE can send. */
+
+    /* For people, once established. */
+    struct in6_addr gid;        /* Own GID. */
+    int path_mtu;               /* In bytes. */
+    uint32_t qpn, peer_qpn;     /* Queue pair numbers. */
+};
+
+/* Parameters of ordma_provider's dial(). */
+struct ordma_dial {
+    struct in6_addr remote;     /* Whom to dial (IPv4: mapped). */
+    struct in6_addr local;      /* From which address, or all zeros. */
+    ovs_be16 port;              /* Connection manager port to dial. */
+    uint8_t tos;                /* Traffic class of the connection. */
+};
+
+/* Capacity of a queue pair. */
+struct ordma_qp_cap {
+    unsigned int n_send;        /* Send work requests outstanding. */
+    unsigned int n_recv;        /* Receive work requests outstanding. */
+    unsigned int max_inline;    /* Inline bytes wanted; 0 is always granted. */
+};
+
+enum ordma_event_type {
+    ORDMA_EV_RESOLVED,          /* 'conn->dev' and 'conn->local' are set. */
+    ORDMA_EV_REQUEST,           /* New connection: the user owns 'conn', which
+                                 * has no 'aux' yet. */
+    ORDMA_EV_ESTABLISHED,       /* Sending is possible. */
+    ORDMA_EV_REJECTED,          /* The peer refused: 'private_data'. */
+    ORDMA_EV_FAILED,            /* See 'reason'. */
+    ORDMA_EV_DISCONNECTED,      /* The peer has hung up. */
+};
+
+struct ordma_event {
+    enum ordma_event_type type;
+    struct ordma_conn *conn;
+    const char *reason;         /* REJECTED, FAILED, DISCONNECTED: static text
+                                 * that names the cause. */
+    size_t private_data_len;    /* REQUEST, ESTABLISHED on the active side,
+                                 * REJECTED.  Can include padding. */
+    uint8_t private_data[ORDMA_MAX_PRIVATE_DATA];
+};
+
+/* Work requests.  Each has one buffer.  'addr' and 'len' must lie in the
+ * region 'lkey' until completion, except that an inline send is copied. */
+enum ordma_send_flags {
+    ORDMA_SEND_SIGNALED = 1 << 0,   /* Generate a completion. */
+    ORDMA_SEND_INLINE = 1 << 1,     /* Copy at once; 'lkey' is not used. */
+};
+
+struct ordma_send_wr {
+    uint64_t wr_id;
+    const void *addr;
+    uint32_t len;
+    uint32_t lkey;
+    unsigned int flags;         /* ORDMA_SEND_*. */
+};
+
+struct ordma_recv_wr {
+    uint64_t wr_id;
+    void *addr;
+    uint32_t len;
+    uint32_t lkey;
+};
+
+/* A work completion.  Send completions come in the order of posting and also
+ * complete the unsignaled requests before; receive completions come in the
+ * order of posting.  After an error every request outstanding completes with
+ * an error, signaled or not. */
+struct ordma_wc {
+    uint64_t wr_id;
+    uint32_t byte_len;          /* Bytes received; receives only. */
+    const char *error;          /* Null for success, otherwise static text. */
+};
+
+struct ordma_provider {
+    const char *name;           /* Value of options:provider. */
+
+    /* Control functions.
+     * ================== */
+
+    /* Does periodic work.  wait() arranges for poll_block() to wake up when
+     * run() or next_event() has something to do. */
+    void (*run)(void) OVS_REQUIRES(ordma_mutex);
+    void (*wait)(void) OVS_REQUIRES(ordma_mutex);
+
+    /* Returns true and fills in '*event' if there is one, otherwise false.
+     * Does not block. */
+    bool (*next_event)(struct ordma_event *event) OVS_REQUIRES(ordma_mutex);
+
+    /* Adds the names of the devices present to 'names'. */
+    void (*enumerate)(struct sset *names) OVS_REQUIRES(ordma_mutex);
+
+    /* Starts to take connection requests to 'port' on all addresses and
+     * devices, including those to come.  Returns ENODEV if the system has no
+     * RDMA support loaded, EADDRINUSE if another program has 'port'.
+     * The user listens at most once to a port and calls unlisten() in the
+     * end. */
+    int (*listen)(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
+    void (*unlisten)(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
+
+    /* Starts a connection as 'dial' says, with 'aux' for its user.  On success
+     * '*connp' is the connection, which the caller owns. */
+    int (*dial)(const struct ordma_dial *dial, void *aux,
+                struct ordma_conn **connp) OVS_REQUIRES(ordma_mutex);
+
+    /* Gives 'conn', which has a device, a queue pair of at least the capacity
+     * 'cap' in the state in which receives can be posted.  EINVAL if the
+     * device cannot do that much. */
+    int (*create_qp)(struct ordma_conn *conn, const struct ordma_qp_cap *cap)
+        OVS_REQUIRES(ordma_mutex);
+
+    /* Active side, after create_qp(): asks the peer to connect.  The 'len'
+     * bytes at 'private_data', at most 56, go to it. */
+    int (*connect)(struct ordma_conn *conn, const void *private_data,
+                   size_t len) OVS_REQUIRES(ordma_mutex);
+
+    /* Passive side: accepts (after create_qp()) or rejects the request.  The
+     * 'len' bytes at 'private_data' go to the peer: at most 196 to accept, 148
+     * to reject.  reject() destroys 'conn'. */
+    int (*accept)(struct ordma_conn *conn, const void *private_data,
+                  size_t len) OVS_REQUIRES(ordma_mutex);
+    void (*reject)(struct ordma_conn *conn, const void *private_data,
+                   size_t len) OVS_REQUIRES(ordma_mutex);
+
+    /* Tells the peer to hang up and completes all work requests outstanding on
+     * 'conn' with an error.  May be called in any state, more than once and
+     * while other threads are in data functions. */
+    void (*disconnect)(struct ordma_conn *conn) OVS_REQUIRES(ordma_mutex);
+
+    /* Frees 'conn' and everything outstanding on it. */
+    void (*destroy)(struct ordma_conn *conn) OVS_REQUIRES(ordma_mutex);
+
+    /* Registers the 'len' bytes at 'addr' for local access, into '*mrp'.
+     * Called under the mutex of rdma-mem only, from any thread. */
+    int (*reg_mr)(struct ordma_dev *dev, void *addr, size_t len,
+                  struct ordma_mr **mrp);
+    void (*dereg_mr)(struct ordma_dev *dev, struct ordma_mr *mr);
+
+    /* Data functions.
+     * =============== */
+
+    /* Post the 'n' requests at 'wrs', at most ORDMA_MAX_BURST, with one
+     * doorbell.  Return how many were posted; less than 'n' means that the
+     * queue is full or the queue pair has failed. */
+    int (*post_send)(struct ordma_conn *conn,
+                     const struct ordma_send_wr wrs[], int n);
+    int (*post_recv)(struct ordma_conn *conn,
+                     const struct ordma_recv_wr wrs[], int n);
+
+    /* Moves up to 'n' completions, at most ORDMA_MAX_BURST, to 'wcs'.  Returns
+     * how many. */
+    int (*poll)(struct ordma_conn *conn, struct ordma_wc wcs[], int n);
+};
+
+/* The most work requests or completions in one call of a data function. */
+#define ORDMA_MAX_BURST 32
+
+/* All the providers, in order of preference, ending with null. */
+extern const struct ordma_provider *const ordma_providers[];
+
+extern const struct ordma_provider ordma_verbs_provider;
+
+/* Returns the provider called 'name', or null. */
+const struct ordma_provider *ordma_provider_lookup(const char *name);
+
+/* For providers only. */
+int ordma_dev_init(struct ordma_dev *, const struct ordma_provider *,
+                   const char *name, int numa_id) OVS_REQUIRES(ordma_mutex);
+void ordma_dev_uninit(struct ordma_dev *) OVS_REQUIRES(ordma_mutex);
+
+#endif /* rdma-provider.h */
