@@ -166,7 +166,7 @@ netdev_rdma_construct(struct netdev *netdev)
 
     ovsrcu_init(&dev->session, NULL);
     ovsrcu_init(&dev->tnl_config, xzalloc(sizeof(struct netdev_tunnel_config)));
-    atomic_init(&dev->is_up, false);
+    atomic_init(&dev->is_up, true);
 
     ovs_mutex_lock(&ordma_mutex);
     eth_addr_random(&dev->mac);

@@ -122,24 +122,32 @@ post_buffers(struct ordma_lane *lane, struct rte_mbuf *mbufs[], int n)
     return n;
 }
 
-/* Posts receive buffers until 'n_recv' and the reserve are posted, in groups,
- * or there is none. */
+/* Returns how many receive buffers to post now: a group, or less if the peer's
+ * credits and half of the reserve are not covered. */
+static int
+refill_size(const struct ordma_lane *lane)
+{
+    uint32_t n_posted = lane->rq_head - lane->rq_tail;
+    uint32_t n_missing = lane->n_recv + ORDMA_LANE_RESERVE - n_posted;
+    uint32_t n_promised = load_relaxed(&lane->rx_granted) - lane->n_rx_data;
+
+    return (n_missing >= MIN(REFILL_BATCH, lane->n_recv / 2)
+            || n_posted < n_promised + ORDMA_LANE_RESERVE / 2
+            ? MIN(n_missing, REFILL_BATCH) : 0);
+}
+
+/* Posts receive buffers while there are some to post. */
 static void
 refill(struct ordma_lane *lane)
 {
-    uint32_t want = lane->n_recv + ORDMA_LANE_RESERVE;
     struct rte_mbuf *mbufs[REFILL_BATCH];
+    int n;
 
-    for (;;) {
-        uint32_t n_posted = lane->rq_head - lane->rq_tail;
-        int n = MIN(want - n_posted, REFILL_BATCH);
+    while ((n = refill_size(lane)) > 0) {
         int n_done;
 
-        if (n < MIN(REFILL_BATCH, lane->n_recv / 2) && n_posted) {
-            break;
-        }
-        if (!n || rte_pktmbuf_alloc_bulk(lane->rx_pool->mp, mbufs, n)) {
-            COVERAGE_ADD(rdma_no_rx_buffer, n != 0);
+        if (rte_pktmbuf_alloc_bulk(lane->rx_pool->mp, mbufs, n)) {
+            COVERAGE_INC(rdma_no_rx_buffer);
             break;
         }
         n_done = post_buffers(lane, mbufs, n);
@@ -151,15 +159,16 @@ refill(struct ordma_lane *lane)
     }
 }
 
-/* Publishes how many DATA messages the buffers posted allow. */
+/* Publishes how many DATA messages the buffers posted allow.  Messages of
+ * other types use buffers up, but what has been granted stays granted. */
 static void
 update_grantable(struct ordma_lane *lane)
 {
-    uint32_t n_posted = lane->rq_head - lane->rq_tail;
+    uint32_t grantable = (lane->n_rx_data + (lane->rq_head - lane->rq_tail)
+                          - ORDMA_LANE_RESERVE);
 
-    if (n_posted > ORDMA_LANE_RESERVE) {
-        atomic_store_relaxed(&lane->rx_grantable, lane->n_rx_data + n_posted
-                                                  - ORDMA_LANE_RESERVE);
+    if ((int32_t) (grantable - load_relaxed(&lane->rx_grantable)) > 0) {
+        atomic_store_relaxed(&lane->rx_grantable, grantable);
     }
 }
 
