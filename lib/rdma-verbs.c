@@ -173,6 +173,20 @@ read_numa_id(const char *name)
     return numa_id;
 }
 
+/* Makes librdmacm close devices that were removed.  It does so only when asked
+ * for the list of devices, and only if that is not empty: a driver that waits
+ * for its users (such as rdma_rxe) cannot remove the last device of a system
+ * before this process ends. */
+static void
+verbs_sync_librdmacm(void)
+{
+    struct ibv_context **list = rdma_get_devices(NULL);
+
+    if (list) {
+        rdma_free_devices(list);
+    }
+}
+
 static void
 verbs_dev_close(struct verbs_dev *dev)
     OVS_REQUIRES(ordma_mutex)
@@ -183,6 +197,7 @@ verbs_dev_close(struct verbs_dev *dev)
     ibv_dealloc_pd(dev->pd);
     ibv_close_device(dev->context);
     free(dev);
+    verbs_sync_librdmacm();
 }
 
 static int
