@@ -7,11 +7,12 @@ rdma_ovstest_sources =
 rdma_test_vswitchd_sources = \
 	tests/test-netdev-tunnel.c
 
-# Test suites: tests/NAME.at becomes tests/NAME, out of RDMA_TESTS_AT.
-RDMA_TESTSUITES = \
-	tests/testsuite
+# "make check" runs tests/testsuite.  "make check-NAME" runs
+# tests/NAME-testsuite, for each NAME listed here.
+rdma_suites =
 
-RDMA_TESTS_AT = \
+# Each suite is generated from a .at file of its name, which may include these.
+rdma_tests_at = \
 	tests/netdev-rdma.at \
 	tests/rdma-hooks.at \
 	tests/rdma-macros.at
