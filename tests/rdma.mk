@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Unit tests, linked with rdma_sources into tests/ovstest-rdma.
+rdma_ovstest_sources =
+
+# Test-only netdev classes, linked into tests/ovs-vswitchd.
+rdma_test_vswitchd_sources = \
+	tests/test-netdev-tunnel.c
+
+# "make check" runs tests/testsuite.  "make check-NAME" runs
+# tests/NAME-testsuite, for each NAME listed here.
+rdma_suites =
+
+# Each suite is generated from a .at file of its name, which may include these.
+rdma_tests_at = \
+	tests/netdev-rdma.at \
+	tests/rdma-hooks.at \
+	tests/rdma-macros.at
