@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Unit tests, linked with rdma_sources into tests/ovstest-rdma.
-rdma_ovstest_sources =
+rdma_ovstest_sources = \
+	tests/test-rdma-hello.c \
+	tests/test-rdma-msg.c
 
 # Test-only netdev classes, linked into tests/ovs-vswitchd.
 rdma_test_vswitchd_sources = \
@@ -15,4 +17,5 @@ rdma_suites =
 rdma_tests_at = \
 	tests/netdev-rdma.at \
 	tests/rdma-hooks.at \
-	tests/rdma-macros.at
+	tests/rdma-macros.at \
+	tests/rdma.at
