@@ -289,23 +289,25 @@ prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
     lane->sq[index & lane->sq_mask] = *msg;
 }
 
-/* Posts the 'n' messages 'msgs', for which there is room. */
-static void
+/* Posts the 'n' messages 'msgs', for which there is room.  Returns how many the
+ * ring has taken: less than 'n' means that the lane has failed. */
+static int
 post_messages(struct ordma_lane *lane, enum ordma_msg_type type,
               const struct ordma_tx_msg msgs[], int n)
     OVS_REQUIRES(lane->tx_lock)
 {
     struct ordma_send_wr wrs[ORDMA_MAX_BURST];
+    int n_posted;
 
     for (int i = 0; i < n; i++) {
         prepare_send(lane, type, &msgs[i], lane->sq_head + i, &wrs[i]);
     }
-    /* The ring owns the messages even if posting fails: a lane that has failed
-     * is destroyed, and its ring's messages with it. */
-    lane->sq_head += n;
-    if (lane->provider->post_send(lane->conn, wrs, n) != n) {
+    n_posted = lane->provider->post_send(lane->conn, wrs, n);
+    lane->sq_head += n_posted;
+    if (n_posted < n) {
         ordma_lane_fail(lane, "cannot post sends");
     }
+    return n_posted;
 }
 
 /* Returns the entries of the send ring that are not in use. */
@@ -339,7 +341,12 @@ ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
         result = ORDMA_TX_QUEUE_FULL;
     }
     if (*n) {
-        post_messages(lane, ORDMA_MSG_DATA, msgs, *n);
+        int n_posted = post_messages(lane, ORDMA_MSG_DATA, msgs, *n);
+
+        if (OVS_UNLIKELY(n_posted < *n)) {
+            *n = n_posted;
+            result = ORDMA_TX_FAILED;
+        }
         lane->tx_sent += *n;
     }
     ovs_spin_unlock(&lane->tx_lock);
@@ -363,10 +370,7 @@ send_control(struct ordma_lane *lane, enum ordma_msg_type type)
     if (msg.mbuf) {
         rte_pktmbuf_append(msg.mbuf, ORDMA_MSG_HEADER_LEN);
         if (!ovs_spin_trylock(&lane->tx_lock)) {
-            if (sq_room(lane)) {
-                post_messages(lane, type, &msg, 1);
-                sent = true;
-            }
+            sent = sq_room(lane) && post_messages(lane, type, &msg, 1);
             ovs_spin_unlock(&lane->tx_lock);
         }
         if (!sent) {
@@ -433,8 +437,9 @@ ordma_lane_create(const struct ordma_lane_params *params,
 
     error = params->conn->provider->create_qp(params->conn, &cap);
     if (error) {
-        VLOG_WARN_RL(&rl, "%s: cannot create a queue pair (%s)",
-                     params->conn->dev->name, ovs_strerror(error));
+        VLOG_RL(&rl, error == ENOTCONN ? VLL_DBG : VLL_WARN,
+                "%s: cannot create a queue pair (%s)",
+                params->conn->dev->name, ovs_strerror(error));
         return error;
     }
 

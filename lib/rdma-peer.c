@@ -524,9 +524,15 @@ handle_request(const struct ordma_event *event)
     }
     peer = find_peer(conn, &hello, &refusal);
     if (peer) {
+        int error;
+
         refusal = admit(peer, conn, &hello);
-        if (!refusal && peer_accept(peer, conn, &hello)) {
-            peer_fail(peer, "out of resources for a connection, see the log");
+        error = refusal ? 0 : peer_accept(peer, conn, &hello);
+        if (error) {
+            peer_fail(peer, error == ENOTCONN
+                            ? "peer hung up while connecting"
+                            : "out of resources for a connection, see the "
+                              "log");
             refusal = ORDMA_REFUSED_RESOURCE;
         }
         if (refusal) {

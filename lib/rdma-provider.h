@@ -216,7 +216,7 @@ struct ordma_provider {
 
     /* Gives 'conn', which has a device, a queue pair of at least the capacity
      * 'cap' in the state in which receives can be posted.  EINVAL if the
-     * device cannot do that much. */
+     * device cannot do that much, ENOTCONN if the peer has hung up. */
     int (*create_qp)(struct ordma_conn *conn, const struct ordma_qp_cap *cap)
         OVS_REQUIRES(ordma_mutex);
 

@@ -513,7 +513,8 @@ verbs_modify_qp(struct verbs_conn *conn, enum ibv_qp_state state)
     int mask;
 
     if (rdma_init_qp_attr(conn->id, &attr, &mask)) {
-        return errno;
+        /* The peer has hung up while its request waited for us. */
+        return errno == EINVAL ? ENOTCONN : errno;
     }
     if (state == IBV_QPS_RTR) {
         attr.min_rnr_timer = RNR_TIMER_640_US;
@@ -630,9 +631,8 @@ verbs_reject(struct ordma_conn *conn_, const void *private_data, size_t len)
 {
     struct verbs_conn *conn = verbs_conn_cast(conn_);
 
-    if (rdma_reject(conn->id, private_data, len)) {
-        VLOG_WARN_RL(&rl, "rdma_reject failed (%s)", ovs_strerror(errno));
-    }
+    /* An error means that the peer has hung up. */
+    rdma_reject(conn->id, private_data, len);
     verbs_destroy(conn_);
 }
 
