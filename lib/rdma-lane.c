@@ -248,8 +248,9 @@ ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
 
 /* Send side. */
 
-/* Fills in the header of 'msg', and '*wr' to send it. */
-static void
+/* Fills in the header of 'msg', and '*wr' to send it.  Returns false if that is
+ * impossible, because the memory of 'msg' is not registered any more. */
+static bool
 prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
              const struct ordma_tx_msg *msg, uint32_t index,
              struct ordma_send_wr *wr)
@@ -277,16 +278,15 @@ prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
         wr->flags |= ORDMA_SEND_INLINE;
     } else if (!ordma_mem_lookup(lane->conn->dev->mem, data, wr->len,
                                  &lane->sq_hint, &wr->lkey)) {
-        /* Its memory was registered a moment ago. */
         ordma_lane_fail(lane, "DPDK gave memory back while in use");
-        wr->flags |= ORDMA_SEND_INLINE;
-        wr->len = 0;
+        return false;
     }
     if (++lane->n_unsignaled >= MIN(SIGNAL_INTERVAL, lane->n_send / 2)) {
         wr->flags |= ORDMA_SEND_SIGNALED;
         lane->n_unsignaled = 0;
     }
     lane->sq[index & lane->sq_mask] = *msg;
+    return true;
 }
 
 /* Posts the 'n' messages 'msgs', for which there is room.  Returns how many the
@@ -297,12 +297,14 @@ post_messages(struct ordma_lane *lane, enum ordma_msg_type type,
     OVS_REQUIRES(lane->tx_lock)
 {
     struct ordma_send_wr wrs[ORDMA_MAX_BURST];
-    int n_posted;
+    int n_ready = 0, n_posted;
 
-    for (int i = 0; i < n; i++) {
-        prepare_send(lane, type, &msgs[i], lane->sq_head + i, &wrs[i]);
+    while (n_ready < n && prepare_send(lane, type, &msgs[n_ready],
+                                       lane->sq_head + n_ready,
+                                       &wrs[n_ready])) {
+        n_ready++;
     }
-    n_posted = lane->provider->post_send(lane->conn, wrs, n);
+    n_posted = lane->provider->post_send(lane->conn, wrs, n_ready);
     lane->sq_head += n_posted;
     if (n_posted < n) {
         ordma_lane_fail(lane, "cannot post sends");

@@ -100,7 +100,9 @@ struct ordma_mr {
 /* A connection.
  *
  * Providers embed it.  Its members other than 'aux' belong to the provider;
- * the user may read them under 'ordma_mutex', 'provider' from any thread. */
+ * the user may read them under 'ordma_mutex', and 'provider', 'dev' and
+ * 'max_inline', which do not change once there is a queue pair, from any
+ * thread. */
 struct ordma_conn {
     const struct ordma_provider *provider;
     void *aux;                  /* The user's. */

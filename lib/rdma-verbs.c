@@ -850,10 +850,10 @@ verbs_connect_response(struct verbs_conn *conn, struct ordma_event *event)
         error = errno;
     }
     if (error) {
-        VLOG_WARN_RL(&rl, "%s: cannot establish connection (%s)",
+        VLOG_INFO_RL(&rl, "%s: cannot establish connection (%s)",
                      conn->up.dev->name, ovs_strerror(error));
-        event->type = verbs_fail_event(event, "cannot establish connection, "
-                                       "see the log");
+        event->type = verbs_fail_event(event, "peer hung up while "
+                                       "connecting");
     } else {
         event->type = ORDMA_EV_ESTABLISHED;
     }
