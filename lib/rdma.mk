@@ -16,6 +16,8 @@ rdma_sources = \
 	lib/rdma-pool.c \
 	lib/rdma-provider.c \
 	lib/rdma-session.c \
+	lib/rdma-verbs-dev.c \
+	lib/rdma-verbs-event.c \
 	lib/rdma-verbs.c
 
 rdma_headers = \
@@ -30,4 +32,5 @@ rdma_headers = \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \
 	lib/rdma-session.h \
-	lib/rdma-stats.h
+	lib/rdma-stats.h \
+	lib/rdma-verbs.h
