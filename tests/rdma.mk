@@ -11,10 +11,12 @@ rdma_test_vswitchd_sources = \
 
 # "make check" runs tests/testsuite.  "make check-NAME" runs
 # tests/NAME-testsuite, for each NAME listed here.
-rdma_suites =
+rdma_suites = lab
 
 # Each suite is generated from a .at file of its name, which may include these.
 rdma_tests_at = \
+	tests/lab-macros.at \
+	tests/lab.at \
 	tests/netdev-rdma.at \
 	tests/rdma-hooks.at \
 	tests/rdma-macros.at \
