@@ -695,7 +695,7 @@ struct weather {
 };
 
 static const struct weather weathers[] = {
-    /*            los  dup  reo  cor  dly  mtu   len   win bufs   v6     fail */
+    /*            loss dup reor corr  dly  mtu   len   win bufs   v6, fail */
     { "calm",       0,   0,   0,   0,  10, 1024, 20000, 128, 64, false,
       false, 2000 },
     { "tiny",       0,   0,   0,   0,  10,  256,   600,  16, 64, false,
