@@ -228,7 +228,7 @@ test_refusals(void)
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
         const struct refusal *r = &refusals[i];
         size_t n = strlen(r->hex) / 2;
-        uint8_t *buf = xmalloc(n + 1);  /* As tight as malloc() has it. */
+        uint8_t *buf = xmalloc(n + 1);  /* Checked by ASan. */
         struct roce_packet packet;
 
         hex_to_bytes(r->hex, buf);
