@@ -244,8 +244,8 @@ check_rest(struct mad_fuzz *f)
     for (int i = 0; i < MAD_N_CMS; i++) {
         roce_cm_disconnect(&f->cms[i], f->now);
     }
-    for (int i = 0; i < 1000; i++) {
-        step_run(f, 1000 * 1000);
+    for (int i = 0; i < 40; i++) {
+        step_run(f, 16 * 1000 * 1000);
         step_output(f);
     }
     for (int i = 0; i < MAD_N_CMS; i++) {
