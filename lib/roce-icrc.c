@@ -40,7 +40,7 @@ BUILD_ASSERT_DECL(offsetof(struct ip_header, ip_id) == 4);
 #define BTH_MASKED_BYTE 4
 
 /* ISA-L's CRC uses 512-bit registers where it can and leaves their upper parts
- * in use, for which every SSE instruction that follows, ours or anyone's, would
+ * in use, for which the SSE instructions that follow, ours or anyone's, would
  * pay some 300 cycles. */
 #ifdef __x86_64__
 static bool has_avx;

@@ -724,6 +724,8 @@ static const struct weather weathers[] = {
       false, 500 },
     { "window 1",  10,  10,   0,   0,  20, 1024,  3000,   1, 64, false,
       false, 500 },
+    { "slow",       0,   0,   0,   0, 15000, 1024, 3000, 32, 64, false,
+      false, 300 },
     { "storm",     50,  50,  50,  10,  50, 1024,  8000,  64,  8, true,
       true, 500 },
     { "hurricane", 200, 100, 100, 20, 100,  256,  2000,  16,  4, true,
@@ -766,8 +768,6 @@ message_data(uint32_t i)
     return noise + i * 7919u % MAX_MSG;
 }
 
-/* Packets mostly arrive in order, so search from the end would be best, but
- * few are ever in flight. */
 static void
 launch__(struct world *world, struct flight *f)
 {
