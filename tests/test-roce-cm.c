@@ -678,28 +678,51 @@ test_stale(void)
 
 /* Neither wrong addresses nor wrong identifiers get through, in any state. */
 static void
+try_stranger(const struct roce_mad *mad, const struct roce_flow *flow,
+             enum roce_cm_state state)
+{
+    struct end e = b;
+
+    e.cm.state = state;
+    ovs_assert(!roce_cm_input(&e.cm, mad, flow, now));
+    ovs_assert(e.cm.state == state && is_silent(&e));
+}
+
+static void
+try_strangers(enum roce_cm_state state, enum roce_mad_type type)
+{
+    struct roce_mad mad = {
+        .type = type,
+        .local_id = b.cm.remote_id,
+        .remote_id = b.cm.local_id,
+        .ca_guid = b.cm.remote_guid,
+        .qpn = b.cm.local.qpn,
+    };
+    struct roce_flow flow = a.flow;
+
+    flow.src.s6_addr[15] ^= 1;
+    try_stranger(&mad, &flow, state);
+    flow.src.s6_addr[15] ^= 1;
+    if (type != ROCE_MAD_REQ) {
+        flow.dst.s6_addr[15] ^= 1;
+        try_stranger(&mad, &flow, state);
+        mad.remote_id++;
+        try_stranger(&mad, &a.flow, state);
+        mad.remote_id--;
+    }
+    if (state != ROCE_CM_REQ_SENT) {
+        mad.local_id++;
+        try_stranger(&mad, &a.flow, state);
+    }
+}
+
+static void
 test_strangers(void)
 {
     lead_to(ROCE_CM_ESTABLISHED);
     for (int state = 0; state < ROCE_CM_N_STATES; state++) {
         for (int type = 0; type < ROCE_MAD_N_TYPES; type++) {
-            struct roce_mad mad = {
-                .type = type,
-                .local_id = b.cm.remote_id,
-                .remote_id = b.cm.local_id,
-                .ca_guid = b.cm.remote_guid,
-                .qpn = b.cm.local.qpn,
-            };
-            struct roce_flow flow = a.flow;
-            struct end e = b;
-
-            e.cm.state = state;
-            flow.src.s6_addr[15] ^= 1;
-            ovs_assert(!roce_cm_input(&e.cm, &mad, &flow, now));
-            mad.local_id++;
-            mad.remote_id++;
-            ovs_assert(!roce_cm_input(&e.cm, &mad, &a.flow, now));
-            ovs_assert(e.cm.state == state && is_silent(&e));
+            try_strangers(state, type);
         }
     }
 }

@@ -56,6 +56,7 @@ struct node {
     uint64_t n_sent, n_received;
     uint64_t n_requested;
     bool accepts;
+    bool keeps_qpn;             /* When disconnected? */
     bool is_connected;
     enum roce_cm_event last;
 };
@@ -164,7 +165,9 @@ tear_down(struct node *node)
 {
     struct roce_completion c;
 
-    roce_endpoint_free_qpn(&node->ep, node->qpn);
+    if (!node->keeps_qpn) {
+        roce_endpoint_free_qpn(&node->ep, node->qpn);
+    }
     roce_qp_stop(&node->qp, ROCE_STOPPED);
     while (roce_qp_poll(&node->qp, &c, 1)) {
         continue;
@@ -382,6 +385,24 @@ test_again(void)
     }
 }
 
+/* A queue pair outlives its connection, whose memory is used again. */
+static void
+test_qp_outlives(void)
+{
+    const struct roce_endpoint_qp *slot;
+
+    b.keeps_qpn = true;
+    establish();
+    slot = &b.qps[b.qpn % N_QPS];
+    ovs_assert(slot->cm == b.cm);
+    roce_cm_disconnect(b.cm, now);
+    settle();
+    now += 2 * SECOND;
+    settle();
+    ovs_assert(b.last == ROCE_CM_EXPIRED);
+    ovs_assert(slot->qp == &b.qp && !slot->cm);
+}
+
 /* The RTU is lost, but not the first packet. */
 static void
 test_no_rtu(void)
@@ -489,6 +510,26 @@ make_req(uint32_t src, uint32_t id, struct roce_flow *flow,
     roce_icrc_flow_init(&icrc, flow);
     roce_icrc_seal(&icrc, 0, &tx);
     return roce_tx_copy(&tx, bytes, ROCE_MAX_UDP_LEN);
+}
+
+/* A good request, but for any one bit. */
+static void
+test_bad_icrc(void)
+{
+    uint8_t bytes[ROCE_MAX_UDP_LEN];
+    struct roce_flow flow;
+    size_t len = make_req(0x0a000001, 1, &flow, bytes);
+
+    for (size_t i = 8 * ROCE_MAX_HDR_LEN; i < 8 * len; i++) {
+        bytes[i / 8] ^= 1 << i % 8;
+        input(&b, &flow, bytes, len);
+        bytes[i / 8] ^= 1 << i % 8;
+    }
+    ovs_assert(b.ep.n_dropped[ROCE_DROP_ICRC]
+               == 8 * (len - ROCE_MAX_HDR_LEN));
+    ovs_assert(!b.n_requested);
+    input(&b, &flow, bytes, len);
+    ovs_assert(b.n_requested == 1);
 }
 
 static void
@@ -653,7 +694,8 @@ static void
 test_roce_endpoint_main(int argc, char *argv[])
 {
     static void (*const tests[])(void) = {
-        test_life, test_again, test_no_rtu, test_no_listener,
+        test_life, test_again, test_qp_outlives, test_no_rtu, test_bad_icrc,
+        test_no_listener,
         test_too_many_services, test_too_many_qps, test_stale,
         test_req_flood, test_req_flood_one_source, test_req_flood_same,
         test_dreq_flood, test_garbage,

@@ -473,6 +473,19 @@ test_receive(void)
     ovs_assert(!memcmp(rig.a.bufs[0] + 2048, noise, 7));
 }
 
+/* Nobody asks, so nobody is told. */
+static void
+test_not_asked(void)
+{
+    post_recvs(&rig.a, 2);
+    feed_request(0x04, 0, 4, false);
+    feed_request(0x00, 1, 1024, false);
+    ovs_assert(!drain());
+    feed_request(0x00, 1, 1024, false);         /* Duplicate. */
+    ovs_assert(!drain());
+    expect_completion(true, 0, ROCE_OK);
+}
+
 static void
 test_duplicates(void)
 {
@@ -659,8 +672,8 @@ test_directed(void)
         test_segments, test_window_packets, test_window_bytes,
         test_gap_reported, test_not_ready, test_ghosts, test_timeout,
         test_refused_by_peer, test_rnr_retries, test_unsignalled,
-        test_receive, test_duplicates, test_gap, test_gap_filled,
-        test_no_buffer, test_strangers, test_stop,
+        test_receive, test_not_asked, test_duplicates, test_gap,
+        test_gap_filled, test_no_buffer, test_strangers, test_stop,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
