@@ -118,7 +118,9 @@ struct roce_endpoint_qp {
     struct roce_cm *cm;
 };
 
-/* A MAD and where to send it.  'tx.payload' is 'mad'. */
+/* A MAD and where to send it.  'tx.payload' is 'mad'.  The source port in
+ * 'flow' is a proposal: the ICRC, which is not in place yet, must cover the one
+ * that the datagram will have. */
 struct roce_endpoint_tx {
     struct roce_flow flow;
     struct roce_tx tx;
