@@ -119,8 +119,8 @@ struct roce_endpoint_qp {
 };
 
 /* A MAD and where to send it.  'tx.payload' is 'mad'.  The source port in
- * 'flow' is a proposal: the ICRC, which is not in place yet, must cover the one
- * that the datagram will have. */
+ * 'flow' is a proposal: the ICRC, which is not in place yet, must cover that
+ * of the datagram. */
 struct roce_endpoint_tx {
     struct roce_flow flow;
     struct roce_tx tx;

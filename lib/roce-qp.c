@@ -268,7 +268,7 @@ roce_qp_output(struct roce_qp *qp, struct roce_tx *tx, size_t max,
     size_t n = 0;
 
     if (now >= qp->req.timer) {
-        roce_req_run(qp, now);
+        roce_req_run(qp);
     }
     if (qp->resp.reply != ROCE_REPLY_NONE && n < max) {
         roce_resp_build(qp, &tx[n++]);

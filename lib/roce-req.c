@@ -200,7 +200,7 @@ roce_req_input(struct roce_qp *qp, const struct roce_packet *packet,
 
 /* Does what the timer of 'qp', which has expired, is for. */
 void
-roce_req_run(struct roce_qp *qp, long long int now OVS_UNUSED)
+roce_req_run(struct roce_qp *qp)
 {
     struct roce_requester *req = &qp->req;
 

@@ -100,7 +100,6 @@ note_not_ready(struct roce_qp *qp)
 
     resp->nak_sent = true;
     resp->reply = ROCE_REPLY_NOT_READY;
-    resp->gap_psn = resp->psn;
     return RESP_DONE;
 }
 
