@@ -351,17 +351,25 @@ connect_a(void)
                                now) == 0);
 }
 
+/* Returns the latest message that 'e' has sent. */
+static struct roce_mad
+sent(const struct end *e)
+{
+    struct roce_mad mad;
+
+    ovs_assert(!roce_mad_parse(e->out, sizeof e->out, &mad));
+    return mad;
+}
+
 /* Returns the type of what 'e' sends, which is all that it sends. */
 static enum roce_mad_type
 sends(struct end *e)
 {
-    struct roce_mad mad;
     uint8_t more[ROCE_MAD_LEN];
 
     ovs_assert(roce_cm_output(&e->cm, e->out));
     ovs_assert(!roce_cm_output(&e->cm, more));
-    ovs_assert(!roce_mad_parse(e->out, sizeof e->out, &mad));
-    return mad.type;
+    return sent(e).type;
 }
 
 static bool
@@ -440,6 +448,8 @@ check_qp_configs(bool ipv6)
     ovs_assert(ca.retry_count == 6 && cb.retry_count == 6);
     ovs_assert(ca.rnr_retry == 7 && cb.rnr_retry == 6);
     ovs_assert(IN6_ARE_ADDR_EQUAL(&ca.local_ip, &cb.remote_ip));
+    ovs_assert(a.cm.remote_guid == b.cm.local_guid);
+    ovs_assert(b.cm.remote_guid == a.cm.local_guid);
     ovs_assert(ip_is(&ca.remote_ip,
                      ipv6 ? "2001:db8::2" : "::ffff:192.0.2.2"));
 }
@@ -462,6 +472,7 @@ test_disconnect(void)
     ovs_assert(sends(&a) == ROCE_MAD_DREQ);
     ovs_assert(deliver(&a, &b) == ROCE_CM_DISCONNECTED);
     ovs_assert(sends(&b) == ROCE_MAD_DREP);
+    ovs_assert(sent(&b).tid == sent(&a).tid);
     ovs_assert(deliver(&a, &b) == ROCE_CM_NONE);        /* Again. */
     ovs_assert(sends(&b) == ROCE_MAD_DREP);
     ovs_assert(deliver(&b, &a) == ROCE_CM_DISCONNECTED);
@@ -514,6 +525,7 @@ static void
 test_req_unanswered(void)
 {
     static const int intervals[] = { 1, 2, 4, 8, 8 };
+    struct roce_mad rej;
 
     connect_a();
     ovs_assert(sends(&a) == ROCE_MAD_REQ);
@@ -524,6 +536,80 @@ test_req_unanswered(void)
     ovs_assert(expire(&a, 8) == ROCE_CM_UNREACHABLE);
     ovs_assert(a.cm.state == ROCE_CM_TIMEWAIT);
     ovs_assert(sends(&a) == ROCE_MAD_REJ);
+    rej = sent(&a);
+    ovs_assert(rej.reason == ROCE_REJ_TIMEOUT && rej.info_len == 8);
+    ovs_assert(rej.info[0] == 0xaa && rej.info[7] == 0xaa);
+}
+
+/* What we say ourselves: the mapped form of an address is for GIDs only. */
+static void
+test_req_addresses(void)
+{
+    struct roce_mad req;
+
+    connect_a();
+    ovs_assert(sends(&a) == ROCE_MAD_REQ);
+    req = sent(&a);
+    ovs_assert(ip_is(&req.local_gid, "::ffff:192.0.2.1"));
+    ovs_assert(ip_is(&req.src_ip, "::192.0.2.1"));
+    ovs_assert(ip_is(&req.dst_ip, "::192.0.2.2"));
+    ovs_assert(req.path_mtu == 3 && req.ip_version == 4);
+}
+
+/* Of what was never sent, only the end is worth a message. */
+static void
+test_req_unsent(void)
+{
+    connect_a();
+    roce_cm_disconnect(&a.cm, now);
+    ovs_assert(sends(&a) == ROCE_MAD_REJ);
+}
+
+static void
+test_rep_bad_qpn(void)
+{
+    lead_to(ROCE_CM_REP_SENT);
+    memset(b.out + 24 + 12, 0, 3);
+    ovs_assert(deliver(&b, &a) == ROCE_CM_NONE);
+    ovs_assert(a.cm.state == ROCE_CM_REQ_SENT && is_silent(&a));
+}
+
+/* A REP to the passive side makes no sense. */
+static void
+test_rep_to_passive(void)
+{
+    struct roce_mad rep = { .type = ROCE_MAD_REP, .qpn = 0x1001 };
+
+    lead_to(ROCE_CM_ESTABLISHED);
+    rep.local_id = b.cm.remote_id;
+    rep.remote_id = b.cm.local_id;
+    ovs_assert(!roce_cm_input(&b.cm, &rep, &a.flow, now));
+    ovs_assert(is_silent(&b));
+}
+
+/* An MRA makes nobody less patient. */
+static void
+test_mra_short(void)
+{
+    struct roce_mad mra = { .type = ROCE_MAD_MRA, .remote_id = 0xa0a0a0a0 };
+
+    connect_a();
+    sends(&a);
+    roce_cm_input(&a.cm, &mra, &b.flow, now);
+    ovs_assert(roce_cm_deadline(&a.cm) == now + SECOND);
+}
+
+/* When all is over, nothing is left to say. */
+static void
+test_silence(void)
+{
+    lead_to(ROCE_CM_ESTABLISHED);
+    roce_cm_disconnect(&a.cm, now);
+    sends(&a);
+    ovs_assert(deliver(&a, &b) == ROCE_CM_DISCONNECTED);
+    now += 2 * SECOND;
+    ovs_assert(roce_cm_run(&b.cm, now) == ROCE_CM_EXPIRED);
+    ovs_assert(is_silent(&b));
 }
 
 /* A REJ for a timeout reaches a peer that is still thinking: it has our
@@ -618,10 +704,11 @@ test_reject_stateless(void)
 
     connect_a();
     sends(&a);
-    ovs_assert(!roce_mad_parse(a.out, sizeof a.out, &req));
+    req = sent(&a);
     roce_cm_pack_reject(&req, ROCE_REJ_BAD_MTU, 512, b.out);
     ovs_assert(deliver(&b, &a) == ROCE_CM_REJECTED);
     ovs_assert(a.cm.reason == ROCE_REJ_BAD_MTU);
+    ovs_assert(sent(&b).info_len == 1 && sent(&b).info[0] == 2);
 }
 
 static void
@@ -632,7 +719,7 @@ test_drep_stateless(void)
     lead_to(ROCE_CM_ESTABLISHED);
     roce_cm_disconnect(&a.cm, now);
     sends(&a);
-    ovs_assert(!roce_mad_parse(a.out, sizeof a.out, &dreq));
+    dreq = sent(&a);
     roce_cm_pack_drep(&dreq, b.out);
     ovs_assert(deliver(&b, &a) == ROCE_CM_DISCONNECTED);
 }
@@ -665,7 +752,7 @@ test_stale(void)
     lead_to(ROCE_CM_ESTABLISHED);
     connect_a();
     sends(&a);
-    ovs_assert(!roce_mad_parse(a.out, sizeof a.out, &req));
+    req = sent(&a);
     ovs_assert(roce_cm_is_duplicate(&b.cm, &req, &a.flow));
     ovs_assert(!roce_cm_is_stale(&b.cm, &req, &a.flow));
     req.local_id++;
@@ -865,7 +952,9 @@ test_roce_cm_main(int argc, char *argv[])
         test_dreq_unanswered, test_dreq_wrong_qpn, test_req_unanswered,
         test_req_taken_back, test_undecided, test_dup_req, test_dup_rep,
         test_no_rtu, test_reject, test_reject_stateless, test_drep_stateless,
-        test_mra_bounded, test_stale, test_strangers, test_private_limits,
+        test_req_addresses, test_req_unsent, test_rep_bad_qpn,
+        test_rep_to_passive, test_mra_short, test_silence, test_mra_bounded,
+        test_stale, test_strangers, test_private_limits,
     };
     uint32_t seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
     uint32_t scale = argc > 2 ? strtoul(argv[2], NULL, 0) : 1;

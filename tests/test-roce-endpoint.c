@@ -55,7 +55,7 @@ struct node {
     uint32_t qpn;
     uint64_t n_sent, n_received;
     uint64_t n_requested;
-    bool accepts;
+    bool accepts, rejects;      /* Requests? */
     bool keeps_qpn;             /* When disconnected? */
     bool is_connected;
     enum roce_cm_event last;
@@ -181,7 +181,11 @@ handle_request(struct node *node, const struct roce_endpoint_event *event)
     struct roce_cm_side side;
 
     node->n_requested++;
-    if (!node->accepts) {
+    if (node->rejects) {
+        ovs_assert(!roce_cm_reject(event->cm, ROCE_REJ_CONSUMER, NULL, 0,
+                                   now));
+        return;
+    } else if (!node->accepts) {
         return;
     }
     node->cm = event->cm;
@@ -532,6 +536,46 @@ test_bad_icrc(void)
     ovs_assert(b.n_requested == 1);
 }
 
+/* A packet that is right but for its addressee. */
+static void
+test_bad_addressee(void)
+{
+    uint8_t bytes[ROCE_MAX_UDP_LEN];
+    struct roce_flow flow;
+    size_t len = make_req(0x0a000001, 1, &flow, bytes);
+    uint32_t qpn;
+
+    establish();
+    qpn = b.qpn ^ 0x800000;
+    bytes[0] = ROCE_RC_SEND_ONLY;
+    bytes[5] = qpn >> 16;
+    bytes[6] = qpn >> 8;
+    bytes[7] = qpn;
+    input(&b, &flow, bytes, len);
+    ovs_assert(b.ep.n_dropped[ROCE_DROP_UNKNOWN_QP] == 1);
+}
+
+/* A request with a Q_Key for data. */
+static void
+test_bad_qkey(void)
+{
+    uint8_t bytes[ROCE_MAX_UDP_LEN];
+    struct roce_icrc_flow icrc;
+    struct roce_packet packet;
+    struct roce_flow flow;
+    struct roce_tx tx;
+    uint8_t again[ROCE_MAX_UDP_LEN];
+    size_t len = make_req(0x0a000001, 1, &flow, bytes);
+
+    ovs_assert(!roce_packet_parse(bytes, len, &packet));
+    packet.qkey = 0x01234567;
+    roce_packet_build(&packet, &tx);
+    roce_icrc_flow_init(&icrc, &flow);
+    roce_icrc_seal(&icrc, 0, &tx);
+    input(&b, &flow, again, roce_tx_copy(&tx, again, sizeof again));
+    ovs_assert(b.ep.n_dropped[ROCE_DROP_NOT_MAD] == 1 && !b.n_requested);
+}
+
 static void
 flood_req(uint32_t src, uint32_t id)
 {
@@ -601,6 +645,19 @@ test_req_flood_one_source(void)
     ovs_assert(b.ep.n_dropped[ROCE_DROP_RATE] >= 10000 - 111);
     b.accepts = true;
     establish();
+}
+
+/* Even if each request is rejected at once. */
+static void
+test_req_flood_rejected(void)
+{
+    b.rejects = true;
+    for (int i = 0; i < 10000; i++) {
+        flood_req(random_uint32(), i);
+        expect_bounds();
+        now += 100;
+    }
+    ovs_assert(b.n_requested == 6);
 }
 
 /* The same request again and again makes no more than one connection. */
@@ -697,7 +754,9 @@ test_roce_endpoint_main(int argc, char *argv[])
         test_life, test_again, test_qp_outlives, test_no_rtu, test_bad_icrc,
         test_no_listener,
         test_too_many_services, test_too_many_qps, test_stale,
-        test_req_flood, test_req_flood_one_source, test_req_flood_same,
+        test_bad_addressee, test_bad_qkey, test_req_flood,
+        test_req_flood_one_source, test_req_flood_rejected,
+        test_req_flood_same,
         test_dreq_flood, test_garbage,
     };
     uint32_t seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;

@@ -337,6 +337,21 @@ test_gap_reported(void)
     expect_completion(false, 0, ROCE_OK);
 }
 
+/* After a timeout, the peer may report the same gap again. */
+static void
+test_gap_reported_again(void)
+{
+    send_message(1024);
+    ovs_assert(drain() == 1);
+    feed_reply(ROCE_SYN_NAK_SEQ, 0);
+    ovs_assert(drain() == 1);
+    rig.now += 16777;
+    ovs_assert(drain() == 1);
+    feed_reply(ROCE_SYN_NAK_SEQ, 0);
+    ovs_assert(drain() == 1);
+    ovs_assert(rig.a.qp.stats.rx_naks == 2);
+}
+
 /* Linux soft-RoCE follows an RNR NAK with a sequence error. */
 static void
 test_not_ready(void)
@@ -354,6 +369,41 @@ test_not_ready(void)
     expect_request(0, ROCE_RC_SEND_ONLY, 1, true, 100);
     feed_reply(ROCE_SYN_ACK, 1);
     expect_completion(false, 1, ROCE_OK);
+}
+
+/* Sending does not put off the timer of what was sent before; news does. */
+static void
+test_timer(void)
+{
+    send_message(100);
+    ovs_assert(drain() == 1);
+    rig.now += 10000;
+    send_message(100);
+    ovs_assert(drain() == 1);
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == 1 + 16777);
+    feed_reply(ROCE_SYN_ACK, 0);
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == rig.now + 16777);
+    feed_reply(ROCE_SYN_ACK, 1);
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == LLONG_MAX);
+}
+
+/* In a wide window, a long message asks now and then. */
+static void
+test_ask_every(void)
+{
+    int n_asked = 0;
+    size_t n;
+
+    rig.a.qp.req.max_packets = 1024;
+    rig.a.qp.req.max_bytes = UINT32_MAX / 2;
+    rig.a.qp.req.ask_every = 8;
+    send_message(MAX_MSG);
+    while ((n = drain()) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            n_asked += rig.out[i].ack_req;
+        }
+    }
+    ovs_assert(n_asked == 64 / 8);
 }
 
 static void
@@ -434,6 +484,26 @@ test_rnr_retries(void)
     expect_completion(false, 0, ROCE_NOT_READY);
 }
 
+/* Seven times means for ever, and otherwise progress starts the count anew. */
+static void
+test_rnr_endless(void)
+{
+    send_message(100);
+    for (int i = 0; i < 20; i++) {
+        ovs_assert(drain() == 1);
+        feed_reply(ROCE_SYN_RNR | 31, 0);
+        rig.now += LATER;
+    }
+    rig.a.qp.req.rnr_retry = rig.a.qp.req.rnr_retries_left = 1;
+    for (int i = 0; i < 20; i++) {
+        send_message(100);
+        ovs_assert(drain() == 2);
+        feed_reply(ROCE_SYN_RNR | 31, i + 1);
+        rig.now += LATER;
+        expect_completion(false, i, ROCE_OK);
+    }
+}
+
 static void
 test_unsignalled(void)
 {
@@ -448,7 +518,12 @@ test_unsignalled(void)
     feed_reply(ROCE_SYN_ACK, 63);
     expect_completion(false, 63, ROCE_OK);
     expect_no_completion();
-    send_message(1);
+
+    /* Failure does not go without a completion. */
+    ovs_assert(!roce_qp_post_send(&rig.a.qp, noise, 1, 64, false));
+    drain();
+    feed_reply(ROCE_SYN_NAK_INVALID, 64);
+    expect_completion(false, 64, ROCE_REMOTE_INVALID);
 }
 
 static void
@@ -464,7 +539,7 @@ test_receive(void)
     ovs_assert(drain() == 1);                   /* For the whole batch. */
     expect_reply(ROCE_SYN_ACK, 3, 2);
     ovs_assert(roce_qp_poll(&rig.a.qp, &c, 1) == 1);
-    ovs_assert(c.is_recv && c.len == 2055);
+    ovs_assert(c.is_recv && c.len == 2055 && !c.solicited);
     ovs_assert(c.has_imm && c.imm == htonl(0x11223344));
     ovs_assert(roce_qp_poll(&rig.a.qp, &c, 1) == 1);
     ovs_assert(!c.len && c.wr_id == 1);
@@ -533,6 +608,41 @@ test_gap_filled(void)
     feed_request(0x04, 3, 4, true);
     ovs_assert(drain() == 1);
     expect_reply(ROCE_SYN_ACK, 3, 4);
+}
+
+/* Whatever the order, the gap lasts until the latest packet that it cost. */
+static void
+test_gap_shuffled(void)
+{
+    static const int orders[][6] = {
+        { 2, 4, 0, 1, 2, 3 },
+        { 4, 2, 0, 1, 2, 3 },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+        rig_uninit();
+        rig_init(&default_config);
+        post_recvs(&rig.a, 8);
+        for (int j = 0; j < 6; j++) {
+            feed_request(0x04, orders[i][j], 4, true);
+        }
+        ovs_assert(drain() == 1);
+        expect_reply(ROCE_SYN_NAK_SEQ, 4, 4);
+    }
+}
+
+static void
+test_solicited(void)
+{
+    struct roce_completion c;
+
+    post_recvs(&rig.a, 1);
+    feed__(&(struct roce_packet) {
+        .opcode = ROCE_RC_SEND_ONLY,
+        .psn = 0xfffffd,
+        .solicited = true,
+    });
+    ovs_assert(roce_qp_poll(&rig.a.qp, &c, 1) == 1 && c.solicited);
 }
 
 static void
@@ -670,10 +780,12 @@ test_directed(void)
 {
     static void (*const tests[])(void) = {
         test_segments, test_window_packets, test_window_bytes,
-        test_gap_reported, test_not_ready, test_ghosts, test_timeout,
-        test_refused_by_peer, test_rnr_retries, test_unsignalled,
-        test_receive, test_not_asked, test_duplicates, test_gap,
-        test_gap_filled, test_no_buffer, test_strangers, test_stop,
+        test_gap_reported, test_gap_reported_again, test_not_ready,
+        test_timer, test_ask_every, test_ghosts, test_timeout,
+        test_refused_by_peer, test_rnr_retries, test_rnr_endless,
+        test_unsignalled, test_receive, test_not_asked, test_duplicates,
+        test_gap, test_gap_filled, test_gap_shuffled, test_solicited,
+        test_no_buffer, test_strangers, test_stop,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
