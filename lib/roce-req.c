@@ -76,7 +76,6 @@ go_back(struct roce_requester *req)
     req->next = req->done;
     req->next_psn = req->una_psn;
     req->next_pos = req->una_pos;
-    req->n_unasked = 0;
     req->timer = LLONG_MAX;
 }
 

@@ -422,6 +422,49 @@ test_no_rtu(void)
     ovs_assert(b.is_connected);
 }
 
+/* The peer gives up before it has learned our identifier. */
+static void
+test_taken_back(void)
+{
+    b.accepts = false;
+    start_connect();
+    flush_mads(&a);
+    ovs_assert(b.n_requested == 1 && b.cms[0].state == ROCE_CM_REQ_RCVD);
+    roce_cm_disconnect(a.cm, now);
+    settle();
+    ovs_assert(b.cms[0].state == ROCE_CM_TIMEWAIT);
+    ovs_assert(b.cms[0].reason == ROCE_REJ_TIMEOUT);
+}
+
+/* A queue pair that has ended takes nothing. */
+static void
+test_ended_qp(void)
+{
+    establish();
+    roce_qp_stop(&b.qp, ROCE_STOPPED);
+    b.is_connected = false;
+    ovs_assert(!roce_qp_post_send(&a.qp, "x", 1, 0, true));
+    settle();
+    ovs_assert(b.ep.n_dropped[ROCE_DROP_UNREADY_QP] == 1);
+}
+
+static void
+test_too_many_connections(void)
+{
+    struct roce_cm_target target = { .local_ip = a.ip, .remote_ip = b.ip };
+    struct roce_cm_side side = { .mtu = 1024 };
+    struct roce_cm *cm;
+
+    for (int i = 0; i < N_CMS; i++) {
+        ovs_assert(!roce_endpoint_connect(&a.ep, &target, &side, NULL, 0, now,
+                                          &cm));
+        ovs_assert(cm == &a.cms[i] && cm->local_id == target.id);
+    }
+    ovs_assert(roce_endpoint_connect(&a.ep, &target, &side, NULL, 0, now,
+                                     &cm) == ENOSPC);
+    ovs_assert(!cm);
+}
+
 static void
 test_no_listener(void)
 {
@@ -553,6 +596,29 @@ test_bad_addressee(void)
     bytes[7] = qpn;
     input(&b, &flow, bytes, len);
     ovs_assert(b.ep.n_dropped[ROCE_DROP_UNKNOWN_QP] == 1);
+}
+
+/* A datagram to queue pair 1 that is no MAD. */
+static void
+test_bad_mad(void)
+{
+    uint8_t bytes[ROCE_MAX_UDP_LEN];
+    struct roce_icrc_flow icrc;
+    struct roce_packet packet;
+    struct roce_flow flow;
+    struct roce_tx tx;
+
+    make_req(0x0a000001, 1, &flow, bytes);
+    packet = (struct roce_packet) {
+        .opcode = ROCE_UD_SEND_ONLY,
+        .dst_qpn = ROCE_QPN_GSI,
+        .qkey = ROCE_MAD_QKEY,
+    };
+    roce_packet_build(&packet, &tx);
+    roce_icrc_flow_init(&icrc, &flow);
+    roce_icrc_seal(&icrc, 0, &tx);
+    input(&b, &flow, bytes, roce_tx_copy(&tx, bytes, sizeof bytes));
+    ovs_assert(b.ep.n_dropped[ROCE_DROP_BAD_MAD] == 1);
 }
 
 /* A request with a Q_Key for data. */
@@ -746,18 +812,39 @@ test_garbage(void)
     exchange(&b);
 }
 
+/* Each value of each enum has a name of its own. */
+#define CHECK_NAMES(FUNCTION, N)                                \
+    for (int i = 0; i <= (N); i++) {                            \
+        ovs_assert(!strcmp(FUNCTION(i), "unknown") == (i == (N)));     \
+        ovs_assert(!i || strcmp(FUNCTION(i), FUNCTION(i - 1))); \
+    }
+
+static void
+test_names(void)
+{
+    CHECK_NAMES(roce_parse_result_to_string, ROCE_PARSE_N);
+    CHECK_NAMES(roce_status_to_string, ROCE_N_STATUSES);
+    CHECK_NAMES(roce_qp_state_to_string, ROCE_QP_ERROR + 1);
+    CHECK_NAMES(roce_mad_type_to_string, ROCE_MAD_N_TYPES);
+    CHECK_NAMES(roce_mad_result_to_string, ROCE_MAD_N_RESULTS);
+    CHECK_NAMES(roce_cm_state_to_string, ROCE_CM_N_STATES);
+    CHECK_NAMES(roce_cm_event_to_string, ROCE_CM_N_EVENTS);
+    CHECK_NAMES(roce_drop_to_string, ROCE_DROP_N);
+    ovs_assert(!strcmp(roce_rej_reason_to_string(28), "consumer reject"));
+    ovs_assert(!strcmp(roce_rej_reason_to_string(0), "unknown reason"));
+}
+
 /* Usage: test-roce-endpoint [SEED] */
 static void
 test_roce_endpoint_main(int argc, char *argv[])
 {
     static void (*const tests[])(void) = {
         test_life, test_again, test_qp_outlives, test_no_rtu, test_bad_icrc,
-        test_no_listener,
-        test_too_many_services, test_too_many_qps, test_stale,
-        test_bad_addressee, test_bad_qkey, test_req_flood,
-        test_req_flood_one_source, test_req_flood_rejected,
-        test_req_flood_same,
-        test_dreq_flood, test_garbage,
+        test_no_listener, test_too_many_services, test_too_many_qps,
+        test_stale, test_taken_back, test_ended_qp, test_too_many_connections,
+        test_names, test_bad_addressee, test_bad_mad, test_bad_qkey,
+        test_req_flood, test_req_flood_one_source, test_req_flood_rejected,
+        test_req_flood_same, test_dreq_flood, test_garbage,
     };
     uint32_t seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
 
