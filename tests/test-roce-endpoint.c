@@ -508,8 +508,8 @@ test_too_many_qps(void)
     roce_endpoint_free_qpn(&a.ep, 0x123456);    /* No such number. */
 }
 
-/* Waits, for at most 'limit' seconds, until '*x' and '*y' are 'value'.  Returns
- * false if that is in vain. */
+/* Waits, for at most 'limit' seconds, until '*x' and '*y' are 'value'.
+ * Returns false if that is in vain. */
 static bool
 wait_for(const bool *x, const bool *y, bool value, int limit)
 {
