@@ -287,7 +287,7 @@ struct roce_qp_stats {
 };
 
 struct roce_qp {
-    /* Each packet uses these. */
+    /* Each packet is checked against these, so they share a cache line. */
     enum roce_qp_state state;
     enum roce_status status;    /* Why 'state' is ROCE_QP_ERROR. */
     uint32_t local_qpn;
@@ -300,6 +300,7 @@ struct roce_qp {
     struct roce_responder resp;
     struct roce_qp_stats stats;
 };
+BUILD_ASSERT_DECL(offsetof(struct roce_qp, req) <= 64);
 
 int roce_qp_init(struct roce_qp *, const struct roce_qp_config *);
 void roce_qp_stop(struct roce_qp *, enum roce_status reason);

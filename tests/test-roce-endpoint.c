@@ -63,6 +63,7 @@ struct node {
 
 static struct node a, b;
 static long long int now;
+static int loss;                /* Percent of packets between nodes. */
 
 static void
 node_init(struct node *node, uint32_t ip)
@@ -90,6 +91,7 @@ static void
 init(void)
 {
     now = SECOND;
+    loss = 0;
     node_init(&a, 0xc0000201);
     node_init(&b, 0xc0000202);
     ovs_assert(!roce_endpoint_listen(&b.ep, SERVICE));
@@ -206,7 +208,9 @@ handle_event(struct node *node, const struct roce_endpoint_event *event)
                 bring_up(node);
             }
             node->is_connected = true;
-        } else if (event->type == ROCE_CM_DISCONNECTED) {
+        } else if (event->type == ROCE_CM_DISCONNECTED
+                   || event->type == ROCE_CM_REJECTED
+                   || event->type == ROCE_CM_UNREACHABLE) {
             tear_down(node);
         }
     }
@@ -232,8 +236,9 @@ send_tx(struct node *from, struct node *to, struct roce_flow *flow,
     uint8_t bytes[ROCE_MAX_UDP_LEN];
     struct roce_icrc_flow icrc;
 
-    if (!IN6_ARE_ADDR_EQUAL(&flow->dst, &to->ip)) {
-        return;                 /* To one of those that do not exist. */
+    if (!IN6_ARE_ADDR_EQUAL(&flow->dst, &to->ip)
+        || random_range(100) < loss) {
+        return;                 /* To one that does not exist, or lost. */
     }
     ovs_assert(IN6_ARE_ADDR_EQUAL(&flow->src, &from->ip));
     roce_icrc_flow_init(&icrc, flow);
@@ -286,8 +291,9 @@ poll_qp(struct node *node)
     struct roce_completion c;
 
     while (roce_qp_poll(&node->qp, &c, 1)) {
-        ovs_assert(c.status == ROCE_OK);
-        if (c.is_recv) {
+        if (c.status != ROCE_OK) {
+            ovs_assert(loss && node->qp.state == ROCE_QP_ERROR);
+        } else if (c.is_recv) {
             ovs_assert(c.len == sizeof node->n_sent);
             ovs_assert(!memcmp(node->buf[c.wr_id % N_SLOTS],
                                &node->n_received, c.len));
@@ -500,6 +506,73 @@ test_too_many_qps(void)
     roce_endpoint_free_qpn(&a.ep, qpns[2]);
     ovs_assert(roce_endpoint_alloc_qpn(&a.ep) != qpns[2]);
     roce_endpoint_free_qpn(&a.ep, 0x123456);    /* No such number. */
+}
+
+/* Waits, for at most 'limit' seconds, until '*x' and '*y' are 'value'.
+ * Returns false if that is in vain. */
+static bool
+wait_for(const bool *x, const bool *y, bool value, int limit)
+{
+    for (int i = 0; i < limit * 100; i++) {
+        if (*x == value && *y == value) {
+            return true;
+        }
+        now += SECOND / 100;
+        settle();
+    }
+    return false;
+}
+
+static bool
+is_idle(const struct node *node)
+{
+    return roce_endpoint_deadline(&node->ep) == LLONG_MAX;
+}
+
+static void
+send_some(struct node *node)
+{
+    for (int i = 0; i < 5; i++) {
+        uint64_t before = node->n_sent;
+        int error = roce_qp_post_send(&node->qp, &node->n_sent,
+                                      sizeof node->n_sent, 0, true);
+
+        ovs_assert(!error || node->qp.state == ROCE_QP_ERROR);
+        while (node->n_sent == before && node->qp.state == ROCE_QP_READY) {
+            now += SECOND / 100;
+            settle();
+        }
+    }
+}
+
+/* A life with losses, again and again.  One that does not get going, or ends
+ * early, says so, and leaves nothing behind. */
+static void
+test_lossy(void)
+{
+    int n_lived = 0;
+
+    loss = 20;
+    for (int i = 0; i < 50; i++) {
+        a.n_sent = a.n_received = b.n_sent = b.n_received = 0;
+        start_connect();
+        if (wait_for(&a.is_connected, &b.is_connected, true, 60)) {
+            send_some(&a);
+            send_some(&b);
+            n_lived += a.n_sent == 5 && b.n_sent == 5;
+            roce_cm_disconnect(i % 2 ? a.cm : b.cm, now);
+            if (!wait_for(&a.is_connected, &b.is_connected, false, 60)) {
+                roce_cm_disconnect(a.cm, now);
+                roce_cm_disconnect(b.cm, now);
+            }
+        }
+        for (int j = 0; j < 100 && !(is_idle(&a) && is_idle(&b)); j++) {
+            now += SECOND;
+            settle();
+        }
+        ovs_assert(is_idle(&a) && is_idle(&b));
+    }
+    ovs_assert(n_lived > 40);
 }
 
 /* The peer restarts without a word and gets the same queue pair number. */
@@ -839,11 +912,12 @@ static void
 test_roce_endpoint_main(int argc, char *argv[])
 {
     static void (*const tests[])(void) = {
-        test_life, test_again, test_qp_outlives, test_no_rtu, test_bad_icrc,
-        test_no_listener, test_too_many_services, test_too_many_qps,
-        test_stale, test_taken_back, test_ended_qp, test_too_many_connections,
-        test_names, test_bad_addressee, test_bad_mad, test_bad_qkey,
-        test_req_flood, test_req_flood_one_source, test_req_flood_rejected,
+        test_life, test_again, test_lossy, test_qp_outlives, test_no_rtu,
+        test_bad_icrc, test_no_listener, test_too_many_services,
+        test_too_many_qps, test_stale, test_taken_back, test_ended_qp,
+        test_too_many_connections, test_names, test_bad_addressee,
+        test_bad_mad, test_bad_qkey, test_req_flood,
+        test_req_flood_one_source, test_req_flood_rejected,
         test_req_flood_same, test_dreq_flood, test_garbage,
     };
     uint32_t seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
