@@ -29,6 +29,7 @@ struct ovs_mutex ordma_mutex = OVS_MUTEX_INITIALIZER;
 
 const struct ordma_provider *const ordma_providers[] = {
     &ordma_verbs_provider,
+    &ordma_soft_provider,
     NULL,
 };
 

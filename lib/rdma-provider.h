@@ -270,6 +270,7 @@ struct ordma_provider {
 extern const struct ordma_provider *const ordma_providers[];
 
 extern const struct ordma_provider ordma_verbs_provider;
+extern const struct ordma_provider ordma_soft_provider;
 
 /* Returns the provider called 'name', or null. */
 const struct ordma_provider *ordma_provider_lookup(const char *name);
