@@ -29,6 +29,9 @@
  * long before a large window closes. */
 #define MAX_UNASKED 64
 
+/* The timeout is shifted left by up to so many bits. */
+#define MAX_BACKOFF 3
+
 void
 roce_req_init(struct roce_requester *req, const struct roce_qp_config *config)
 {
@@ -62,11 +65,16 @@ slot_end_psn(const struct roce_send_slot *slot, uint32_t mtu)
     return roce_psn_add(slot->first_psn, n_packets);
 }
 
+/* Starts the timer, which takes longer each time that it has expired in vain:
+ * a peer whose CPU is busy with something else deserves more patience than the
+ * loss of a packet. */
 static void
 start_timer(struct roce_requester *req, long long int now)
 {
+    int backoff = MIN(req->retry_count - req->retries_left, MAX_BACKOFF);
+
     req->timer = (req->timeout == LLONG_MAX ? LLONG_MAX
-                  : now + req->timeout);
+                  : now + (req->timeout << backoff));
 }
 
 /* Makes the first packet that is not acknowledged the next one to send. */
