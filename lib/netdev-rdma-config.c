@@ -87,6 +87,10 @@ parse_ip(const char *option, const char *value, struct in6_addr *addr)
         return error_new("options:%s=%s is not the address of one host",
                          option, value);
     }
+    if (in6_is_lla(addr)) {
+        return error_new("options:%s=%s is link-local, set a global address",
+                         option, value);
+    }
     return NULL;
 }
 
@@ -323,7 +327,7 @@ parse_args(const char *name, const struct smap *args, struct config *config)
     return error ? error : check_config(config);
 }
 
-/* Checks 'config' against what the system and the other ports have.
+/* Checks 'config' against what the system has.
  *
  * A device that vanishes later is no error: it may come back, and OVS would
  * delete the port. */
@@ -331,8 +335,6 @@ static char *
 check_environment(const struct netdev_rdma *dev, const struct config *config)
     OVS_REQUIRES(ordma_mutex)
 {
-    const struct netdev_rdma *other;
-
     if (!dpdk_available()) {
         return error_new("type=rdma needs DPDK, run \"ovs-vsctl set "
                          "Open_vSwitch . other_config:dpdk-init=true\"");
@@ -354,21 +356,6 @@ check_environment(const struct netdev_rdma *dev, const struct config *config)
         sset_destroy(&names);
         if (error) {
             return error;
-        }
-    }
-    LIST_FOR_EACH (other, node, &netdev_rdma_list) {
-        const struct netdev_tunnel_config *tnl
-            = ovsrcu_get(struct netdev_tunnel_config *, &other->tnl_config);
-
-        if (other != dev
-            && ipv6_addr_equals(&tnl->ipv6_dst, &config->tnl.ipv6_dst)
-            && ipv6_addr_equals(&tnl->ipv6_src, &config->tnl.ipv6_src)
-            && tnl->dst_port == config->tnl.dst_port
-            && tnl->in_key == config->tnl.in_key
-            && tnl->in_key_flow == config->tnl.in_key_flow) {
-            return error_new("port %s has the same remote_ip, local_ip, "
-                             "dst_port and in_key, change one of them",
-                             netdev_get_name(&other->up));
         }
     }
     return NULL;

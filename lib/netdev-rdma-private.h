@@ -126,9 +126,9 @@ struct netdev_rdma_rxq {
     struct ordma_stats *stats;  /* In 'rxqs' of the port. */
 
     /* Messages that do not fit into the last batch returned.  They belong to
-     * the lane 'lane' of the session 'session_id', which may have ended since,
-     * so that nothing of it is referred to. */
-    uint64_t session_id;
+     * the lane 'lane' of the session 'session_serial', which may have ended
+     * since, so that nothing of it is referred to. */
+    uint64_t session_serial;
     unsigned int lane;
     int n_msgs;                 /* In 'msgs'. */
     int next_msg;               /* First element of 'msgs' still ours. */

@@ -249,6 +249,7 @@ next_record(struct netdev_rdma_rxq *rxq, struct rx_target *target)
 
     error = ordma_cursor_next(&rxq->cursor, &rec);
     if (OVS_UNLIKELY(error)) {
+        rxq->cursor.n_left = n_left;    /* For purge(). */
         fail_malformed(rxq, target, ordma_msg_strerror(error));
     } else if (first && n_left == 1) {
         rxq->next_msg++;
@@ -285,7 +286,7 @@ poll_lane(struct netdev_rdma_rxq *rxq, struct rx_target *target,
         return;                 /* The main thread takes care of the rest. */
     }
     rxq->lane = lane;
-    rxq->session_id = target->session->id;
+    rxq->session_serial = target->session->serial;
     rxq->next_msg = 0;
     rxq->n_msgs = ordma_lane_poll(target->lane, rxq->msgs, ORDMA_MAX_BURST);
     deliver_messages(rxq, target);
@@ -297,7 +298,8 @@ static bool
 deliver_leftover(struct netdev_rdma_rxq *rxq, struct rx_target *target)
 {
     if (rxq->next_msg < rxq->n_msgs) {
-        if (!target->session || target->session->id != rxq->session_id) {
+        if (!target->session || (target->session->serial
+                                 != rxq->session_serial)) {
             netdev_rdma_rxq_purge(rxq);
         } else {
             target->lane = target->session->links[rxq->lane].lane;

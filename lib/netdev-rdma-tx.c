@@ -35,6 +35,8 @@
  * copied.  Nothing is held back: when netdev_rdma_send() returns, every frame
  * has been given to a send queue or dropped. */
 
+BUILD_ASSERT_DECL(NETDEV_MAX_BURST <= ORDMA_MAX_BURST);
+
 /* The messages for one lane under construction. */
 struct tx_burst {
     struct netdev_rdma *dev;

@@ -77,6 +77,14 @@ netdev_rdma_wait(const struct netdev_class *class OVS_UNUSED)
     ordma_pools_wait();
 }
 
+static void
+set_carrier(struct netdev_rdma *dev, bool carrier)
+    OVS_REQUIRES(ordma_mutex)
+{
+    dev->carrier_resets += carrier != dev->carrier;
+    dev->carrier = carrier;
+}
+
 /* Called when the connection of 'dev_' changes. */
 static void
 peer_changed(void *dev_)
@@ -84,16 +92,11 @@ peer_changed(void *dev_)
 {
     struct netdev_rdma *dev = dev_;
     const struct ordma_dev *rdma_dev;
-    bool carrier;
 
     if (!dev->peer) {
         return;                 /* About to go. */
     }
-    carrier = ordma_peer_is_up(dev->peer);
-    if (carrier != dev->carrier) {
-        dev->carrier = carrier;
-        dev->carrier_resets += carrier;
-    }
+    set_carrier(dev, ordma_peer_is_up(dev->peer));
     rdma_dev = ordma_peer_get_dev(dev->peer);
     if (rdma_dev && rdma_dev->numa_id != OVS_NUMA_UNSPEC
         && rdma_dev->numa_id != dev->want.numa_id) {
@@ -121,7 +124,7 @@ netdev_rdma_restart(struct netdev_rdma *dev)
 
     dev->peer = NULL;
     ordma_peer_destroy(old);
-    dev->carrier = false;
+    set_carrier(dev, false);
     if (dev->rx_pool && ipv6_addr_is_set(&tnl->ipv6_dst)) {
         struct ordma_peer_config config = {
             .provider = dev->options.provider,
@@ -317,7 +320,9 @@ create_pools(const char *name, const struct netdev_rdma_params *params,
                                                + ORDMA_LANE_RESERVE)
                               + N_SPARE_RX, rx_len, params->numa_id, rx_pool);
     if (!error) {
-        error = ordma_pool_create(name, params->n_txq_desc + N_SPARE_COPY,
+        error = ordma_pool_create(name,
+                                  params->n_rxq * params->n_txq_desc
+                                  + N_SPARE_COPY,
                                   tx_len, params->numa_id, tx_pool);
         if (error) {
             ordma_pool_unref(*rx_pool);
@@ -646,9 +651,34 @@ netdev_rdma_unixctl_show(struct unixctl_conn *conn, int argc,
     ds_destroy(&ds);
 }
 
+static void
+netdev_rdma_unixctl_reconnect(struct unixctl_conn *conn, int argc OVS_UNUSED,
+                              const char *argv[], void *aux OVS_UNUSED)
+{
+    struct netdev_rdma *dev;
+    bool found = false;
+
+    ovs_mutex_lock(&ordma_mutex);
+    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
+        if (dev->peer && !strcmp(argv[1], netdev_get_name(&dev->up))) {
+            ordma_peer_reconnect(dev->peer);
+            found = true;
+        }
+    }
+    ovs_mutex_unlock(&ordma_mutex);
+
+    if (found) {
+        unixctl_command_reply(conn, NULL);
+    } else {
+        unixctl_command_reply_error(conn, "no such rdma port");
+    }
+}
+
 static int
 netdev_rdma_init(void)
 {
+    unixctl_command_register("netdev-rdma/reconnect", "port", 1, 1,
+                             netdev_rdma_unixctl_reconnect, NULL);
     unixctl_command_register("netdev-rdma/show", "[port]", 0, 1,
                              netdev_rdma_unixctl_show, NULL);
     return 0;

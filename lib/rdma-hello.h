@@ -120,4 +120,10 @@ ordma_keys_match(const struct ordma_key *in, const struct ordma_key *out)
             || in->key == out->key);
 }
 
+static inline bool
+ordma_key_equals(const struct ordma_key *a, const struct ordma_key *b)
+{
+    return a->mode == b->mode && a->key == b->key;
+}
+
 #endif /* rdma-hello.h */

@@ -248,8 +248,9 @@ ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
 
 /* Send side. */
 
-/* Fills in the header of 'msg', and '*wr' to send it. */
-static void
+/* Fills in the header of 'msg', and '*wr' to send it.  Returns false if that is
+ * impossible, because the memory of 'msg' is not registered any more. */
+static bool
 prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
              const struct ordma_tx_msg *msg, uint32_t index,
              struct ordma_send_wr *wr)
@@ -277,35 +278,38 @@ prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
         wr->flags |= ORDMA_SEND_INLINE;
     } else if (!ordma_mem_lookup(lane->conn->dev->mem, data, wr->len,
                                  &lane->sq_hint, &wr->lkey)) {
-        /* Its memory was registered a moment ago. */
         ordma_lane_fail(lane, "DPDK gave memory back while in use");
-        wr->flags |= ORDMA_SEND_INLINE;
-        wr->len = 0;
+        return false;
     }
     if (++lane->n_unsignaled >= MIN(SIGNAL_INTERVAL, lane->n_send / 2)) {
         wr->flags |= ORDMA_SEND_SIGNALED;
         lane->n_unsignaled = 0;
     }
     lane->sq[index & lane->sq_mask] = *msg;
+    return true;
 }
 
-/* Posts the 'n' messages 'msgs', for which there is room. */
-static void
+/* Posts the 'n' messages 'msgs', for which there is room.  Returns how many the
+ * ring has taken: less than 'n' means that the lane has failed. */
+static int
 post_messages(struct ordma_lane *lane, enum ordma_msg_type type,
               const struct ordma_tx_msg msgs[], int n)
     OVS_REQUIRES(lane->tx_lock)
 {
     struct ordma_send_wr wrs[ORDMA_MAX_BURST];
+    int n_ready = 0, n_posted;
 
-    for (int i = 0; i < n; i++) {
-        prepare_send(lane, type, &msgs[i], lane->sq_head + i, &wrs[i]);
+    while (n_ready < n && prepare_send(lane, type, &msgs[n_ready],
+                                       lane->sq_head + n_ready,
+                                       &wrs[n_ready])) {
+        n_ready++;
     }
-    /* The ring owns the messages even if posting fails: a lane that has failed
-     * is destroyed, and its ring's messages with it. */
-    lane->sq_head += n;
-    if (lane->provider->post_send(lane->conn, wrs, n) != n) {
+    n_posted = lane->provider->post_send(lane->conn, wrs, n_ready);
+    lane->sq_head += n_posted;
+    if (n_posted < n) {
         ordma_lane_fail(lane, "cannot post sends");
     }
+    return n_posted;
 }
 
 /* Returns the entries of the send ring that are not in use. */
@@ -339,7 +343,12 @@ ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
         result = ORDMA_TX_QUEUE_FULL;
     }
     if (*n) {
-        post_messages(lane, ORDMA_MSG_DATA, msgs, *n);
+        int n_posted = post_messages(lane, ORDMA_MSG_DATA, msgs, *n);
+
+        if (OVS_UNLIKELY(n_posted < *n)) {
+            *n = n_posted;
+            result = ORDMA_TX_FAILED;
+        }
         lane->tx_sent += *n;
     }
     ovs_spin_unlock(&lane->tx_lock);
@@ -363,10 +372,7 @@ send_control(struct ordma_lane *lane, enum ordma_msg_type type)
     if (msg.mbuf) {
         rte_pktmbuf_append(msg.mbuf, ORDMA_MSG_HEADER_LEN);
         if (!ovs_spin_trylock(&lane->tx_lock)) {
-            if (sq_room(lane)) {
-                post_messages(lane, type, &msg, 1);
-                sent = true;
-            }
+            sent = sq_room(lane) && post_messages(lane, type, &msg, 1);
             ovs_spin_unlock(&lane->tx_lock);
         }
         if (!sent) {
@@ -433,8 +439,9 @@ ordma_lane_create(const struct ordma_lane_params *params,
 
     error = params->conn->provider->create_qp(params->conn, &cap);
     if (error) {
-        VLOG_WARN_RL(&rl, "%s: cannot create a queue pair (%s)",
-                     params->conn->dev->name, ovs_strerror(error));
+        VLOG_RL(&rl, error == ENOTCONN ? VLL_DBG : VLL_WARN,
+                "%s: cannot create a queue pair (%s)",
+                params->conn->dev->name, ovs_strerror(error));
         return error;
     }
 

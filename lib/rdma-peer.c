@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "coverage.h"
 #include "openvswitch/list.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -40,13 +41,15 @@
 
 VLOG_DEFINE_THIS_MODULE(rdma_peer);
 
+COVERAGE_DEFINE(rdma_request_refused);
+
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 /* All times in ms. */
 #define MIN_BACKOFF 1000
 #define MAX_BACKOFF 8000
 #define PROBE_INTERVAL 5000
-#define CROSSING_TIMEOUT 1000   /* Age at which our dial yields. */
+#define CROSSING_TIMEOUT 1000   /* Age at which our dial yields, at least. */
 
 struct ordma_peer {
     struct ovs_list node;           /* In 'peers'. */
@@ -55,7 +58,8 @@ struct ordma_peer {
     char *rdma_dev;                 /* Backs 'config.rdma_dev'. */
     struct reconnect *fsm;          /* When to dial, probe and give up. */
     struct ordma_session *session;  /* In SETUP or UP, or null. */
-    long long int dialed_at;        /* When 'session' was dialed. */
+    long long int yield_at;         /* When our dial yields to the peer's. */
+    unsigned int n_lanes;           /* Of the last session, or 0. */
     unsigned int n_rx_messages;     /* As last seen, for 'fsm'. */
     char *last_error;               /* Or null. */
     long long int last_error_time;  /* Wall clock, ms. */
@@ -145,18 +149,28 @@ peer_hello(const struct ordma_peer *peer, const struct ordma_session *session,
     };
 }
 
-/* Returns how many DATA messages to have buffers for on lane 'lane' of
- * 'session'.  Lanes beyond the port's own receive queues, because the peer has
- * more, share the port's buffers; that is not known yet when lane 0 is
- * dialed. */
+/* Returns how many DATA messages to have buffers for on a lane.  The lanes
+ * share the port's buffers; there are more lanes than receive queues if the
+ * peer has more. */
 static unsigned int
-lane_depth(const struct ordma_peer *peer, const struct ordma_session *session)
+lane_depth(const struct ordma_peer *peer)
     OVS_REQUIRES(ordma_mutex)
 {
     const struct ordma_peer_config *config = &peer->config;
-    unsigned int n_lanes = MAX(config->n_rxq, session->n_lanes);
 
-    return MAX(config->n_rxq * config->n_rxq_desc / n_lanes, 1);
+    return MAX(config->n_rxq * config->n_rxq_desc / peer->n_lanes, 1);
+}
+
+/* Notes that the peer has 'theirs' lanes.  Returns false if the session has
+ * been created with a smaller number in mind. */
+static bool
+set_n_lanes(struct ordma_peer *peer, unsigned int theirs)
+    OVS_REQUIRES(ordma_mutex)
+{
+    unsigned int assumed = peer->n_lanes;
+
+    peer->n_lanes = MAX(peer->config.n_rxq, theirs);
+    return peer->n_lanes <= assumed;
 }
 
 /* Gives lane 'lane' of the session of 'peer' a queue pair on 'conn'. */
@@ -169,7 +183,7 @@ peer_add_lane(struct ordma_peer *peer, unsigned int lane,
         .conn = conn,
         .rx_pool = peer->config.rx_pool,
         .tx_pool = peer->config.tx_pool,
-        .n_recv = lane_depth(peer, peer->session),
+        .n_recv = lane_depth(peer),
         .n_send = peer->config.n_txq_desc,
     };
 
@@ -248,8 +262,10 @@ peer_dial(struct ordma_peer *peer)
     uint64_t id = (uint64_t) random_uint32() << 32 | random_uint32() | 1;
 
     reconnect_connecting(peer->fsm, time_msec());
-    peer->dialed_at = time_msec();
+    peer->yield_at = (time_msec() + CROSSING_TIMEOUT
+                      + random_range(CROSSING_TIMEOUT));
     peer->session = ordma_session_create(peer, id, true, peer->config.stats);
+    peer->config.changed(peer->config.aux);
     peer_dial_lane(peer, 0);
 }
 
@@ -341,8 +357,14 @@ handle_accepted(struct ordma_link *link, const struct ordma_event *event)
 
     ordma_lane_start(link->lane, theirs.credits);
     if (theirs.lane == 0) {
+        if (!set_n_lanes(peer, theirs.n_lanes)) {
+            /* Lane 0 has too large a share of the buffers. */
+            peer_close(peer, "peer has more lanes");
+            peer_dial(peer);
+            return;
+        }
         session->theirs = theirs;
-        session->n_lanes = MAX(peer->config.n_rxq, theirs.n_lanes);
+        session->n_lanes = peer->n_lanes;
         for (unsigned int i = 1; i < session->n_lanes; i++) {
             peer_dial_lane(peer, i);
             if (peer->session != session) {
@@ -377,9 +399,19 @@ handle_rejected(struct ordma_link *link, const struct ordma_event *event)
 
 /* The passive side. */
 
-/* Finds the peer that wants the connection request 'conn' with 'hello'.  One
- * with the same keys beats one that takes any.  If there is none, returns null
- * and the reason in '*refusal'. */
+/* Returns how well a port with 'config', which takes 'hello', fits it. */
+static int
+match_score(const struct ordma_peer_config *config,
+            const struct ordma_hello *hello)
+{
+    return (2 * ordma_key_equals(&config->in_key, &hello->out_key)
+            + 2 * ordma_key_equals(&config->out_key, &hello->in_key)
+            + ipv6_addr_is_set(&config->local));
+}
+
+/* Finds the peer that wants the connection request 'conn' with 'hello', the
+ * one that fits best.  If there is none, returns null and the reason in
+ * '*refusal'. */
 static struct ordma_peer *
 find_peer(const struct ordma_conn *conn, const struct ordma_hello *hello,
           enum ordma_refusal *refusal)
@@ -401,7 +433,8 @@ find_peer(const struct ordma_conn *conn, const struct ordma_hello *hello,
         }
         if (check_hello(config, hello)) {
             *refusal = check_hello(config, hello);
-        } else if (!best || config->in_key.mode == ORDMA_KEY_FIXED) {
+        } else if (!best || match_score(config, hello)
+                            > match_score(&best->config, hello)) {
             best = peer;
         }
     }
@@ -417,7 +450,7 @@ dial_wins_crossing(const struct ordma_peer *peer,
 {
     return (peer->session && peer->session->state == ORDMA_SESSION_SETUP
             && peer->session->dialed
-            && time_msec() - peer->dialed_at < CROSSING_TIMEOUT
+            && time_msec() < peer->yield_at
             && memcmp(&conn->local, &conn->remote, sizeof conn->local) < 0);
 }
 
@@ -430,8 +463,9 @@ is_busy(const struct ordma_peer *peer, const struct ordma_hello *hello)
     const struct ordma_session *session = peer->session;
 
     return (session && session->state == ORDMA_SESSION_UP
-            && (session->theirs.in_key.key != hello->in_key.key
-                || session->theirs.out_key.key != hello->out_key.key));
+            && !(ordma_key_equals(&session->theirs.in_key, &hello->in_key)
+                 && ordma_key_equals(&session->theirs.out_key,
+                                     &hello->out_key)));
 }
 
 /* Makes 'peer' ready for the request 'conn', which says 'hello'. */
@@ -460,9 +494,11 @@ admit(struct ordma_peer *peer, const struct ordma_conn *conn,
     reconnect_connecting(peer->fsm, time_msec());
     session = ordma_session_create(peer, hello->session, false,
                                    peer->config.stats);
+    set_n_lanes(peer, hello->n_lanes);
     session->theirs = *hello;
-    session->n_lanes = MAX(peer->config.n_rxq, hello->n_lanes);
+    session->n_lanes = peer->n_lanes;
     peer->session = session;
+    peer->config.changed(peer->config.aux);
     return ORDMA_REFUSED_NONE;
 }
 
@@ -496,6 +532,7 @@ refuse(struct ordma_conn *conn, enum ordma_refusal refusal)
 {
     uint8_t private_data[ORDMA_REFUSAL_LEN];
 
+    COVERAGE_INC(rdma_request_refused);
     if (refusal != ORDMA_REFUSED_CROSSING && !VLOG_DROP_INFO(&rl)) {
         struct ds remote = DS_EMPTY_INITIALIZER;
 
@@ -524,12 +561,18 @@ handle_request(const struct ordma_event *event)
     }
     peer = find_peer(conn, &hello, &refusal);
     if (peer) {
+        int error;
+
         refusal = admit(peer, conn, &hello);
-        if (!refusal && peer_accept(peer, conn, &hello)) {
-            peer_fail(peer, "out of resources for a connection, see the log");
+        error = refusal ? 0 : peer_accept(peer, conn, &hello);
+        if (error) {
+            peer_fail(peer, error == ENOTCONN
+                            ? "peer hung up while connecting"
+                            : "out of resources for a connection, see the "
+                              "log");
             refusal = ORDMA_REFUSED_RESOURCE;
         }
-        if (refusal) {
+        if (refusal && refusal != ORDMA_REFUSED_CROSSING) {
             ordma_stats_add(peer->config.stats, ORDMA_REJECTED_REQUESTS, 1);
         }
     }
@@ -614,6 +657,53 @@ peer_note_activity(struct ordma_peer *peer, long long int now)
     reconnect_receive_attempted(peer->fsm, now);
 }
 
+/* Returns the port that has the same identity as 'peer' and was there before,
+ * or null.  The peer could not tell them apart. */
+static const struct ordma_peer *
+find_twin(const struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_peer *other;
+
+    LIST_FOR_EACH (other, node, &peers) {
+        const struct ordma_peer_config *a = &other->config;
+        const struct ordma_peer_config *b = &peer->config;
+
+        if (other == peer) {
+            break;
+        }
+        if (a->provider == b->provider && a->dst_port == b->dst_port
+            && ipv6_addr_equals(&a->remote, &b->remote)
+            && ipv6_addr_equals(&a->local, &b->local)
+            && ordma_key_equals(&a->in_key, &b->in_key)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* Dials, or says why not. */
+static void
+peer_connect(struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_peer *twin = find_twin(peer);
+
+    if (twin) {
+        char *reason = xasprintf("port %s has the same remote_ip, local_ip, "
+                                 "dst_port and in_key, change one of them",
+                                 twin->name);
+        peer_fail(peer, reason);
+        free(reason);
+    } else if (!ordma_listener_is_open(peer->config.provider,
+                                       peer->config.dst_port)) {
+        peer_fail(peer, ordma_listener_error(peer->config.provider,
+                                             peer->config.dst_port));
+    } else {
+        peer_dial(peer);
+    }
+}
+
 static void
 peer_run(struct ordma_peer *peer)
     OVS_REQUIRES(ordma_mutex)
@@ -629,15 +719,7 @@ peer_run(struct ordma_peer *peer)
 
     switch (reconnect_run(peer->fsm, now)) {
     case RECONNECT_CONNECT:
-        if (ordma_listener_is_open(peer->config.provider,
-                                   peer->config.dst_port)) {
-            peer_dial(peer);
-        } else {
-            peer_set_error(peer, ordma_listener_error(peer->config.provider,
-                                                      peer->config.dst_port));
-            reconnect_connect_failed(peer->fsm, now, 0);
-            peer->config.changed(peer->config.aux);
-        }
+        peer_connect(peer);
         break;
 
     case RECONNECT_DISCONNECT:
@@ -703,6 +785,7 @@ ordma_peer_create(const char *name, const struct ordma_peer_config *config)
     peer->config = *config;
     peer->rdma_dev = nullable_xstrdup(config->rdma_dev);
     peer->config.rdma_dev = peer->rdma_dev;
+    peer->n_lanes = config->n_rxq;
     ordma_pool_ref(config->rx_pool);
     ordma_pool_ref(config->tx_pool);
 

@@ -82,10 +82,18 @@ ordma_pool_create(const char *name, unsigned int n, uint16_t data_len,
     mp = rte_pktmbuf_pool_create(mp_name, n, RTE_MEMPOOL_CACHE_MAX_SIZE / 2,
                                  private_size(data_room), data_room, numa_id);
     if (!mp) {
-        VLOG_WARN("%s: cannot allocate %u buffers of %"PRIu32" bytes on NUMA "
-                  "node %d (%s): raise dpdk-socket-mem or the number of "
-                  "hugepages, or lower n_rxq_desc, n_txq_desc or mtu_request",
-                  name, n, data_room, numa_id, rte_strerror(rte_errno));
+        VLOG_INFO("%s: no memory for %u buffers on NUMA node %d, trying "
+                  "others", name, n, numa_id);
+        mp = rte_pktmbuf_pool_create(mp_name, n,
+                                     RTE_MEMPOOL_CACHE_MAX_SIZE / 2,
+                                     private_size(data_room), data_room,
+                                     SOCKET_ID_ANY);
+    }
+    if (!mp) {
+        VLOG_WARN("%s: cannot allocate %u buffers of %"PRIu32" bytes (%s): "
+                  "raise dpdk-socket-mem or the number of hugepages, or lower "
+                  "n_rxq, n_rxq_desc, n_txq_desc or mtu_request",
+                  name, n, data_room, rte_strerror(rte_errno));
         return rte_errno ? rte_errno : ENOMEM;
     }
     rte_mempool_obj_iter(mp, init_packet, NULL);

@@ -100,7 +100,9 @@ struct ordma_mr {
 /* A connection.
  *
  * Providers embed it.  Its members other than 'aux' belong to the provider;
- * the user may read them under 'ordma_mutex', 'provider' from any thread. */
+ * the user may read them under 'ordma_mutex', and 'provider', 'dev' and
+ * 'max_inline', which do not change once there is a queue pair, from any
+ * thread. */
 struct ordma_conn {
     const struct ordma_provider *provider;
     void *aux;                  /* The user's. */
@@ -216,7 +218,7 @@ struct ordma_provider {
 
     /* Gives 'conn', which has a device, a queue pair of at least the capacity
      * 'cap' in the state in which receives can be posted.  EINVAL if the
-     * device cannot do that much. */
+     * device cannot do that much, ENOTCONN if the peer has hung up. */
     int (*create_qp)(struct ordma_conn *conn, const struct ordma_qp_cap *cap)
         OVS_REQUIRES(ordma_mutex);
 

@@ -32,7 +32,7 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 /* How long a device may take to flush a queue pair, in ms, and how often to
  * look. */
-#define DRAIN_TIMEOUT 2000
+#define DRAIN_TIMEOUT 10000
 #define DRAIN_INTERVAL 2
 
 /* Sessions in GRACE and DRAIN. */
@@ -53,8 +53,10 @@ struct ordma_session *
 ordma_session_create(struct ordma_peer *peer, uint64_t id, bool dialed,
                      struct ordma_stats *stats)
 {
+    static uint64_t serial OVS_GUARDED_BY(ordma_mutex);
     struct ordma_session *session = xzalloc(sizeof *session);
 
+    session->serial = ++serial;
     session->id = id;
     session->n_lanes = 1;
     session->peer = peer;
@@ -104,6 +106,23 @@ session_destroy(struct ordma_session *session)
     free(session);
 }
 
+/* Returns true if all lanes of 'session' are drained. */
+static bool
+session_drain(struct ordma_session *session)
+    OVS_REQUIRES(ordma_mutex)
+{
+    bool done = true;
+
+    for (unsigned int i = 0; i < session->n_lanes; i++) {
+        struct ordma_lane *lane = session->links[i].lane;
+
+        if (lane && !ordma_lane_drain(lane, session_stats(session))) {
+            done = false;
+        }
+    }
+    return done;
+}
+
 /* RCU callback. */
 static void
 session_quiesced(struct ordma_session *session)
@@ -133,23 +152,10 @@ ordma_session_close(struct ordma_session *session, ordma_session_slot *slot)
         ovs_list_push_back(&dead_sessions, &session->node);
         ovsrcu_postpone(session_quiesced, session);
     } else {
+        /* No PMD thread has ever known it, but the peer may have sent. */
+        session_drain(session);
         session_destroy(session);
     }
-}
-
-/* Returns true if all lanes of 'session' are drained. */
-static bool
-session_drain(struct ordma_session *session)
-    OVS_REQUIRES(ordma_mutex)
-{
-    bool done = true;
-
-    for (unsigned int i = 0; i < session->n_lanes; i++) {
-        struct ordma_lane *lane = session->links[i].lane;
-
-        done = ordma_lane_drain(lane, session_stats(session)) && done;
-    }
-    return done;
 }
 
 void

@@ -66,7 +66,7 @@ struct ordma_link {
 
 struct ordma_session {
     /* For PMD threads. */
-    uint64_t id;                    /* ordma_hello's 'session'. */
+    uint64_t serial;                /* Tells it from all others here. */
     unsigned int n_lanes;           /* Elements used in 'links'. */
     uint32_t max_msg;               /* Longest message that the peer takes. */
     struct in6_addr local, remote;  /* For the metadata of received frames. */
@@ -78,6 +78,7 @@ struct ordma_session {
     struct ordma_stats *stats;      /* The port's, or null without a port. */
     enum ordma_session_state state;
     bool dialed;                    /* By us rather than by the peer. */
+    uint64_t id;                    /* ordma_hello's 'session'. */
     struct ordma_hello theirs;      /* The peer's hello on lane 0. */
     long long int deadline;         /* DRAIN: when to give up, msec. */
     atomic_bool quiesced;           /* GRACE: the grace period is over. */

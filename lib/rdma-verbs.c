@@ -513,7 +513,8 @@ verbs_modify_qp(struct verbs_conn *conn, enum ibv_qp_state state)
     int mask;
 
     if (rdma_init_qp_attr(conn->id, &attr, &mask)) {
-        return errno;
+        /* The peer has hung up while its request waited for us. */
+        return errno == EINVAL ? ENOTCONN : errno;
     }
     if (state == IBV_QPS_RTR) {
         attr.min_rnr_timer = RNR_TIMER_640_US;
@@ -630,9 +631,8 @@ verbs_reject(struct ordma_conn *conn_, const void *private_data, size_t len)
 {
     struct verbs_conn *conn = verbs_conn_cast(conn_);
 
-    if (rdma_reject(conn->id, private_data, len)) {
-        VLOG_WARN_RL(&rl, "rdma_reject failed (%s)", ovs_strerror(errno));
-    }
+    /* An error means that the peer has hung up. */
+    rdma_reject(conn->id, private_data, len);
     verbs_destroy(conn_);
 }
 
@@ -850,10 +850,10 @@ verbs_connect_response(struct verbs_conn *conn, struct ordma_event *event)
         error = errno;
     }
     if (error) {
-        VLOG_WARN_RL(&rl, "%s: cannot establish connection (%s)",
+        VLOG_INFO_RL(&rl, "%s: cannot establish connection (%s)",
                      conn->up.dev->name, ovs_strerror(error));
-        event->type = verbs_fail_event(event, "cannot establish connection, "
-                                       "see the log");
+        event->type = verbs_fail_event(event, "peer hung up while "
+                                       "connecting");
     } else {
         event->type = ORDMA_EV_ESTABLISHED;
     }
