@@ -275,6 +275,14 @@ soft_enumerate(struct sset *names)
     }
 }
 
+/* Any address of this host will do. */
+static bool
+soft_has_addr(const struct in6_addr *ip OVS_UNUSED)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return true;
+}
+
 /* All of the process's memory can be read and written. */
 
 static int
@@ -974,6 +982,7 @@ const struct ordma_provider ordma_soft_provider = {
     .wait = soft_wait,
     .next_event = soft_next_event,
     .enumerate = soft_enumerate,
+    .has_addr = soft_has_addr,
     .listen = soft_listen,
     .unlisten = soft_unlisten,
     .dial = soft_dial,

@@ -17,8 +17,10 @@
 
 #include <config.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <infiniband/verbs.h>
 #include <rdma/rdma_cma.h>
 #include <stdio.h>
@@ -294,6 +296,35 @@ verbs_enumerate(struct sset *names)
     if (list) {
         ibv_free_device_list(list);
     }
+}
+
+/* The kernel lists the GIDs of all ports, which are IP addresses on RoCE.  That
+ * includes devices that could not be opened. */
+static bool
+verbs_has_addr(const struct in6_addr *ip)
+    OVS_REQUIRES(ordma_mutex)
+{
+    bool found = false;
+    glob_t files;
+
+    if (glob("/sys/class/infiniband/*/ports/*/gids/*", GLOB_NOSORT, NULL,
+             &files)) {
+        return false;
+    }
+    for (size_t i = 0; i < files.gl_pathc && !found; i++) {
+        FILE *stream = fopen(files.gl_pathv[i], "r");
+        char line[INET6_ADDRSTRLEN];
+        struct in6_addr gid;
+
+        if (stream) {
+            found = (fscanf(stream, "%45s", line) == 1
+                     && inet_pton(AF_INET6, line, &gid) == 1
+                     && ipv6_addr_equals(&gid, ip));
+            fclose(stream);
+        }
+    }
+    globfree(&files);
+    return found;
 }
 
 /* Memory regions. */
@@ -1086,6 +1117,7 @@ const struct ordma_provider ordma_verbs_provider = {
     .wait = verbs_wait,
     .next_event = verbs_next_event,
     .enumerate = verbs_enumerate,
+    .has_addr = verbs_has_addr,
     .listen = verbs_listen,
     .unlisten = verbs_unlisten,
     .dial = verbs_dial,

@@ -10,6 +10,12 @@ rdma_ovstest_sources = \
 	tests/test-roce-packet.c \
 	tests/test-roce-rc.c
 
+# What unit tests include.
+rdma_ovstest_included = \
+	tests/oss-fuzz/roce_mad_target.c \
+	tests/oss-fuzz/roce_packet_target.c \
+	tests/oss-fuzz/roce_rc_target.c
+
 # Test-only netdev classes, linked into tests/ovs-vswitchd.
 rdma_test_vswitchd_sources = \
 	tests/test-netdev-tunnel.c
@@ -26,4 +32,6 @@ rdma_tests_at = \
 	tests/rdma-hooks.at \
 	tests/rdma-macros.at \
 	tests/rdma.at \
-	tests/roce.at
+	tests/roce.at \
+	tests/system-rdma-macros.at \
+	tests/system-rdma.at

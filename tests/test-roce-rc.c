@@ -435,8 +435,10 @@ test_timeout(void)
     send_message(100);
     ovs_assert(drain() == 2);
     for (int i = 0; i < 7; i++) {
-        ovs_assert(roce_qp_deadline(&rig.a.qp) == rig.now + 16777);
-        rig.now += 16777 - 1;
+        int timeout = 16777 << MIN(i, 3);
+
+        ovs_assert(roce_qp_deadline(&rig.a.qp) == rig.now + timeout);
+        rig.now += timeout - 1;
         ovs_assert(!drain());
         rig.now++;
         ovs_assert(drain() == 2);
