@@ -117,7 +117,7 @@ ordma_hello_parse(const void *data, size_t len, struct ordma_hello *hello)
             && parse_key(wire.key_modes & 0xf, wire.out_key, &hello->out_key)
             && hello->n_lanes && hello->n_lanes <= ORDMA_MAX_LANES
             && hello->lane < ORDMA_MAX_LANES
-            && hello->session && hello->credits);
+            && hello->session);
 }
 
 void

@@ -411,17 +411,15 @@ ordma_lane_replenish(struct ordma_lane *lane)
 
 /* Life cycle. */
 
+/* Posts the first receive buffers.  There may be few or none, because an
+ * earlier session has not given its own back yet: then the peer gets credits
+ * later. */
 static int
-lane_post_all(struct ordma_lane *lane)
+lane_post_first(struct ordma_lane *lane)
 {
-    uint32_t n_posted;
-
     refill(lane);
     update_grantable(lane);
-    n_posted = lane->rq_head - lane->rq_tail;
-    return (ordma_lane_failure(lane) ? EIO
-            : n_posted <= ORDMA_LANE_RESERVE ? ENOBUFS
-            : 0);
+    return ordma_lane_failure(lane) ? EIO : 0;
 }
 
 int
@@ -460,7 +458,7 @@ ordma_lane_create(const struct ordma_lane_params *params,
     lane->n_recv = params->n_recv;
     ovs_spin_init(&lane->tx_lock);
 
-    error = lane_post_all(lane);
+    error = lane_post_first(lane);
     if (error) {
         VLOG_WARN_RL(&rl, "%s: cannot post receive buffers (%s)",
                      params->conn->dev->name, ovs_strerror(error));

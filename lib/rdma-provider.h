@@ -188,64 +188,64 @@ struct ordma_wc {
 struct ordma_provider {
     const char *name;           /* Value of options:provider. */
 
-    /* Control functions.
+    /* Control functions, which require 'ordma_mutex' (Clang does not take
+     * annotations here).
      * ================== */
 
     /* Does periodic work.  wait() arranges for poll_block() to wake up when
      * run() or next_event() has something to do. */
-    void (*run)(void) OVS_REQUIRES(ordma_mutex);
-    void (*wait)(void) OVS_REQUIRES(ordma_mutex);
+    void (*run)(void);
+    void (*wait)(void);
 
     /* Returns true and fills in '*event' if there is one, otherwise false.
      * Does not block. */
-    bool (*next_event)(struct ordma_event *event) OVS_REQUIRES(ordma_mutex);
+    bool (*next_event)(struct ordma_event *event);
 
     /* Adds the names of the devices present to 'names'. */
-    void (*enumerate)(struct sset *names) OVS_REQUIRES(ordma_mutex);
+    void (*enumerate)(struct sset *names);
 
     /* Returns true if 'ip' (IPv4: mapped), an address of this host, belongs to
      * a device of the provider. */
-    bool (*has_addr)(const struct in6_addr *ip) OVS_REQUIRES(ordma_mutex);
+    bool (*has_addr)(const struct in6_addr *ip);
 
     /* Starts to take connection requests to 'port' on all addresses and
      * devices, including those to come.  Returns ENODEV if the system has no
      * RDMA support loaded, EADDRINUSE if another program has 'port'.
      * The user listens at most once to a port and calls unlisten() in the
      * end. */
-    int (*listen)(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
-    void (*unlisten)(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
+    int (*listen)(ovs_be16 port);
+    void (*unlisten)(ovs_be16 port);
 
     /* Starts a connection as 'dial' says, with 'aux' for its user.  On success
      * '*connp' is the connection, which the caller owns. */
     int (*dial)(const struct ordma_dial *dial, void *aux,
-                struct ordma_conn **connp) OVS_REQUIRES(ordma_mutex);
+                struct ordma_conn **connp);
 
     /* Gives 'conn', which has a device, a queue pair of at least the capacity
      * 'cap' in the state in which receives can be posted.  EINVAL if the
      * device cannot do that much, ENOTCONN if the peer has hung up. */
-    int (*create_qp)(struct ordma_conn *conn, const struct ordma_qp_cap *cap)
-        OVS_REQUIRES(ordma_mutex);
+    int (*create_qp)(struct ordma_conn *conn, const struct ordma_qp_cap *cap);
 
     /* Active side, after create_qp(): asks the peer to connect.  The 'len'
      * bytes at 'private_data', at most 56, go to it. */
     int (*connect)(struct ordma_conn *conn, const void *private_data,
-                   size_t len) OVS_REQUIRES(ordma_mutex);
+                   size_t len);
 
     /* Passive side: accepts (after create_qp()) or rejects the request.  The
      * 'len' bytes at 'private_data' go to the peer: at most 196 to accept, 148
      * to reject.  reject() destroys 'conn'. */
     int (*accept)(struct ordma_conn *conn, const void *private_data,
-                  size_t len) OVS_REQUIRES(ordma_mutex);
+                  size_t len);
     void (*reject)(struct ordma_conn *conn, const void *private_data,
-                   size_t len) OVS_REQUIRES(ordma_mutex);
+                   size_t len);
 
     /* Tells the peer to hang up and completes all work requests outstanding on
      * 'conn' with an error.  May be called in any state, more than once and
      * while other threads are in data functions. */
-    void (*disconnect)(struct ordma_conn *conn) OVS_REQUIRES(ordma_mutex);
+    void (*disconnect)(struct ordma_conn *conn);
 
     /* Frees 'conn' and everything outstanding on it. */
-    void (*destroy)(struct ordma_conn *conn) OVS_REQUIRES(ordma_mutex);
+    void (*destroy)(struct ordma_conn *conn);
 
     /* Registers the 'len' bytes at 'addr' for local access, into '*mrp'.
      * Called under the mutex of rdma-mem only, from any thread. */

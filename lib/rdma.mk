@@ -19,6 +19,8 @@ rdma_sources = \
 	lib/rdma-session.c \
 	lib/rdma-soft-data.c \
 	lib/rdma-soft.c \
+	lib/rdma-verbs-dev.c \
+	lib/rdma-verbs-event.c \
 	lib/rdma-verbs.c \
 	lib/roce-cm-pack.c \
 	lib/roce-cm.c \
@@ -46,6 +48,7 @@ rdma_headers = \
 	lib/rdma-session.h \
 	lib/rdma-soft-private.h \
 	lib/rdma-stats.h \
+	lib/rdma-verbs.h \
 	lib/roce-cm.h \
 	lib/roce-endpoint.h \
 	lib/roce-icrc.h \

@@ -96,7 +96,7 @@ static const struct {
     { 7, ORDMA_MAX_LANES - 1, true },
     { 7, ORDMA_MAX_LANES, false },
     { 39, 1, false },           /* out_key of mode flow. */
-    { 40, 0, false },           /* Credits become 0. */
+    { 40, 0, true },            /* Credits become 0. */
     { 42, 1, false },           /* Authenticator. */
     { 55, 1, false },
 };

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "rdma-verbs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "ovs-numa.h"
+#include "ovs-thread.h"
+#include "packets.h"
+#include "socket-util.h"
+#include "sset.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(rdma_verbs_dev);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+struct ovs_list verbs_devs OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&verbs_devs);
+
+/* Set when some connection has a 'failure' to report. */
+static bool have_failures OVS_GUARDED_BY(ordma_mutex);
+
+static int
+read_numa_id(const char *name)
+{
+    char *path = xasprintf("/sys/class/infiniband/%s/device/numa_node", name);
+    FILE *stream = fopen(path, "r");
+    int numa_id = OVS_NUMA_UNSPEC;
+
+    if (stream) {
+        if (fscanf(stream, "%d", &numa_id) != 1 || numa_id < 0) {
+            numa_id = OVS_NUMA_UNSPEC;
+        }
+        fclose(stream);
+    }
+    free(path);
+    return numa_id;
+}
+
+/* Makes librdmacm close devices that were removed.  It does so only when asked
+ * for the list of devices, and only if that is not empty: a driver that waits
+ * for its users (such as rdma_rxe) cannot remove the last device of a system
+ * before this process ends. */
+static void
+verbs_sync_librdmacm(void)
+{
+    struct ibv_context **list = rdma_get_devices(NULL);
+
+    if (list) {
+        rdma_free_devices(list);
+    }
+}
+
+static void
+verbs_dev_close(struct verbs_dev *dev)
+    OVS_REQUIRES(ordma_mutex)
+{
+    VLOG_INFO("%s: closing device", dev->up.name);
+    ovs_list_remove(&dev->node);
+    ordma_dev_uninit(&dev->up);
+    ibv_dealloc_pd(dev->pd);
+    ibv_close_device(dev->context);
+    free(dev);
+    verbs_sync_librdmacm();
+}
+
+static int
+verbs_dev_open(struct ibv_device *device, struct verbs_dev **devp)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const char *name = ibv_get_device_name(device);
+    struct verbs_dev *dev = xzalloc(sizeof *dev);
+    int error;
+
+    dev->context = ibv_open_device(device);
+    if (!dev->context) {
+        error = errno ? errno : ENODEV;
+        goto err_free;
+    }
+    error = ibv_query_device(dev->context, &dev->attr);
+    if (error) {
+        goto err_close;
+    }
+    error = set_nonblocking(dev->context->async_fd);
+    if (error) {
+        goto err_close;
+    }
+    dev->pd = ibv_alloc_pd(dev->context);
+    if (!dev->pd) {
+        error = errno;
+        goto err_close;
+    }
+    error = ordma_dev_init(&dev->up, &ordma_verbs_provider, name,
+                           read_numa_id(name));
+    if (error) {
+        goto err_dealloc_pd;
+    }
+
+    ovs_list_push_back(&verbs_devs, &dev->node);
+    VLOG_INFO("%s: opened device", name);
+    *devp = dev;
+    return 0;
+
+err_dealloc_pd:
+    ibv_dealloc_pd(dev->pd);
+err_close:
+    ibv_close_device(dev->context);
+err_free:
+    VLOG_WARN("%s: cannot open device (%s)", name, ovs_strerror(error));
+    free(dev);
+    return error;
+}
+
+/* Binds 'conn' to the device that librdmacm chose for it. */
+int
+verbs_conn_set_dev(struct verbs_conn *conn)
+{
+    const char *name = ibv_get_device_name(conn->id->verbs->device);
+    struct verbs_dev *dev;
+    int error;
+
+    LIST_FOR_EACH (dev, node, &verbs_devs) {
+        if (!dev->gone && !strcmp(dev->up.name, name)) {
+            goto found;
+        }
+    }
+    error = verbs_dev_open(conn->id->verbs->device, &dev);
+    if (error) {
+        return error;
+    }
+
+found:
+    dev->n_conns++;
+    conn->up.dev = &dev->up;
+    conn->up.local = verbs_sockaddr_to_in6(rdma_get_local_addr(conn->id));
+    return 0;
+}
+
+void
+verbs_dev_unref(struct verbs_dev *dev)
+{
+    if (!--dev->n_conns && dev->gone) {
+        verbs_dev_close(dev);
+    }
+}
+
+void
+verbs_enumerate(struct sset *names)
+{
+    struct ibv_device **list = ibv_get_device_list(NULL);
+
+    for (size_t i = 0; list && list[i]; i++) {
+        sset_add(names, ibv_get_device_name(list[i]));
+    }
+    if (list) {
+        ibv_free_device_list(list);
+    }
+}
+
+/* The kernel lists the GIDs of all ports, which are IP addresses on RoCE.  That
+ * includes devices that could not be opened. */
+bool
+verbs_has_addr(const struct in6_addr *ip)
+{
+    bool found = false;
+    glob_t files;
+
+    if (glob("/sys/class/infiniband/*/ports/*/gids/*", GLOB_NOSORT, NULL,
+             &files)) {
+        return false;
+    }
+    for (size_t i = 0; i < files.gl_pathc && !found; i++) {
+        FILE *stream = fopen(files.gl_pathv[i], "r");
+        char line[INET6_ADDRSTRLEN];
+        struct in6_addr gid;
+
+        if (stream) {
+            found = (fscanf(stream, "%45s", line) == 1
+                     && inet_pton(AF_INET6, line, &gid) == 1
+                     && ipv6_addr_equals(&gid, ip));
+            fclose(stream);
+        }
+    }
+    globfree(&files);
+    return found;
+}
+
+/* Memory regions. */
+
+int
+verbs_reg_mr(struct ordma_dev *dev_, void *addr, size_t len,
+             struct ordma_mr **mrp)
+{
+    struct verbs_dev *dev = verbs_dev_cast(dev_);
+    struct ibv_mr *ibv_mr = ibv_reg_mr(dev->pd, addr, len,
+                                       IBV_ACCESS_LOCAL_WRITE);
+    struct verbs_mr *mr;
+
+    if (!ibv_mr) {
+        return errno;
+    }
+    mr = xmalloc(sizeof *mr);
+    mr->mr = ibv_mr;
+    mr->up.lkey = ibv_mr->lkey;
+    *mrp = &mr->up;
+    return 0;
+}
+
+void
+verbs_dereg_mr(struct ordma_dev *dev OVS_UNUSED, struct ordma_mr *mr_)
+{
+    struct verbs_mr *mr = CONTAINER_OF(mr_, struct verbs_mr, up);
+
+    ibv_dereg_mr(mr->mr);
+    free(mr);
+}
+/* Events. */
+
+/* Remembers that 'conn' has failed because of 'reason', static text. */
+static void
+verbs_conn_fail(struct verbs_conn *conn, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (!conn->failure) {
+        conn->failure = reason;
+        have_failures = true;
+    }
+}
+
+static void
+verbs_dev_fail(struct verbs_dev *dev, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_conn *conn;
+
+    LIST_FOR_EACH (conn, node, &verbs_conns) {
+        if (conn->up.dev == &dev->up) {
+            verbs_conn_fail(conn, reason);
+        }
+    }
+}
+
+/* Handles an asynchronous event about a queue pair or one of its queues. */
+static void
+verbs_qp_event(struct verbs_conn *conn, enum ibv_event_type type)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (type == IBV_EVENT_COMM_EST) {
+        /* A frame overtook the RTU: make librdmacm send ESTABLISHED. */
+        rdma_notify(conn->id, type);
+    } else {
+        verbs_conn_fail(conn, ibv_event_type_str(type));
+    }
+}
+
+static struct verbs_conn *
+verbs_conn_from_cq(const struct ibv_cq *cq)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_conn *conn;
+
+    LIST_FOR_EACH (conn, node, &verbs_conns) {
+        if (conn->cq == cq) {
+            return conn;
+        }
+    }
+    return NULL;
+}
+
+static void
+verbs_async_event(struct verbs_dev *dev, const struct ibv_async_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    enum ibv_event_type type = event->event_type;
+    const char *text = ibv_event_type_str(type);
+    struct verbs_conn *conn;
+
+    switch (type) {
+    case IBV_EVENT_QP_FATAL:
+    case IBV_EVENT_QP_REQ_ERR:
+    case IBV_EVENT_QP_ACCESS_ERR:
+    case IBV_EVENT_PATH_MIG_ERR:
+    case IBV_EVENT_COMM_EST:
+        verbs_qp_event(event->element.qp->qp_context, type);
+        break;
+
+    case IBV_EVENT_CQ_ERR:
+        conn = verbs_conn_from_cq(event->element.cq);
+        if (conn) {
+            verbs_qp_event(conn, type);
+        }
+        break;
+
+    case IBV_EVENT_DEVICE_FATAL:
+        VLOG_WARN("%s: %s", dev->up.name, text);
+        dev->gone = true;
+        verbs_dev_fail(dev, text);
+        break;
+
+    case IBV_EVENT_PORT_ERR:
+    case IBV_EVENT_PORT_ACTIVE:
+    case IBV_EVENT_LID_CHANGE:
+    case IBV_EVENT_PKEY_CHANGE:
+    case IBV_EVENT_SM_CHANGE:
+    case IBV_EVENT_GID_CHANGE:
+    case IBV_EVENT_CLIENT_REREGISTER:
+        /* Connections that this breaks fail by themselves. */
+        VLOG_INFO_RL(&rl, "%s: %s on port %d",
+                     dev->up.name, text, event->element.port_num);
+        break;
+
+    case IBV_EVENT_SQ_DRAINED:
+    case IBV_EVENT_PATH_MIG:
+    case IBV_EVENT_QP_LAST_WQE_REACHED:
+    case IBV_EVENT_SRQ_ERR:
+    case IBV_EVENT_SRQ_LIMIT_REACHED:
+    case IBV_EVENT_WQ_FATAL:
+    default:
+        VLOG_DBG_RL(&rl, "%s: %s", dev->up.name, text);
+        break;
+    }
+}
+
+void
+verbs_run(void)
+{
+    struct verbs_dev *dev;
+
+    LIST_FOR_EACH_SAFE (dev, node, &verbs_devs) {
+        struct ibv_async_event event;
+
+        while (!ibv_get_async_event(dev->context, &event)) {
+            verbs_async_event(dev, &event);
+            ibv_ack_async_event(&event);
+        }
+        if (dev->gone && !dev->n_conns) {
+            verbs_dev_close(dev);
+        }
+    }
+}
+
+void
+verbs_wait(void)
+{
+    struct verbs_dev *dev;
+
+    LIST_FOR_EACH (dev, node, &verbs_devs) {
+        poll_fd_wait(dev->context->async_fd, POLLIN);
+    }
+    if (verbs_channel) {
+        poll_fd_wait(verbs_channel->fd, POLLIN);
+    }
+    if (have_failures) {
+        poll_immediate_wake();
+    }
+}
+/* Reports one failure that was noticed outside the event channel, if any. */
+bool
+verbs_next_failure(struct ordma_event *event)
+{
+    struct verbs_conn *conn;
+
+    if (!have_failures) {
+        return false;
+    }
+    LIST_FOR_EACH (conn, node, &verbs_conns) {
+        if (conn->failure && conn->up.aux) {
+            event->type = ORDMA_EV_FAILED;
+            event->conn = &conn->up;
+            event->reason = conn->failure;
+            conn->failure = NULL;
+            return true;
+        }
+    }
+    have_failures = false;
+    return false;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "rdma-verbs.h"
+
+#include <errno.h>
+
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(rdma_verbs_event);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+static enum ordma_event_type
+verbs_fail_event(struct ordma_event *event, const char *reason)
+{
+    event->reason = reason;
+    return ORDMA_EV_FAILED;
+}
+
+/* The address is resolved: finds the device, goes on with the route. */
+static bool
+verbs_addr_resolved(struct verbs_conn *conn, struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (verbs_conn_set_dev(conn)
+        || rdma_resolve_route(conn->id, RESOLVE_TIMEOUT_MS)) {
+        event->type = verbs_fail_event(event, "cannot use the RDMA device, "
+                                       "see the log");
+        return true;
+    }
+    return false;
+}
+
+static bool
+verbs_connect_response(struct verbs_conn *conn, struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    int error = verbs_modify_qp(conn, IBV_QPS_RTR);
+
+    if (!error) {
+        error = verbs_modify_qp(conn, IBV_QPS_RTS);
+    }
+    if (!error && rdma_establish(conn->id)) {
+        error = errno;
+    }
+    if (error) {
+        VLOG_INFO_RL(&rl, "%s: cannot establish connection (%s)",
+                     conn->up.dev->name, ovs_strerror(error));
+        event->type = verbs_fail_event(event, "peer hung up while "
+                                       "connecting");
+    } else {
+        event->type = ORDMA_EV_ESTABLISHED;
+    }
+    return true;
+}
+
+static bool
+verbs_connect_request(struct rdma_cm_id *id, struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_conn *conn = verbs_conn_create();
+
+    conn->id = id;
+    id->context = conn;
+    conn->up.remote = verbs_sockaddr_to_in6(rdma_get_peer_addr(id));
+    conn->up.dst_port = rdma_get_src_port(id);
+    if (verbs_conn_set_dev(conn)) {
+        ordma_verbs_provider.reject(&conn->up, NULL, 0);
+        return false;
+    }
+    event->type = ORDMA_EV_REQUEST;
+    event->conn = &conn->up;
+    return true;
+}
+
+static bool
+verbs_device_removal(struct rdma_cm_id *id, struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_conn *conn = id->context;
+
+    if (!conn) {
+        return false;           /* A listener survives without devices. */
+    }
+    if (conn->up.dev) {
+        verbs_dev_cast(conn->up.dev)->gone = true;
+    }
+    event->type = verbs_fail_event(event, "RDMA device was removed");
+    return true;
+}
+
+/* Translates 'cm_event' to '*event'.  Returns false if it is of no interest to
+ * the user of the provider. */
+static bool
+verbs_translate(const struct rdma_cm_event *cm_event,
+                struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_conn *conn = cm_event->id->context;
+
+    event->conn = conn ? &conn->up : NULL;
+    event->reason = rdma_event_str(cm_event->event);
+    event->private_data_len = MIN(cm_event->param.conn.private_data_len,
+                                  sizeof event->private_data);
+    if (event->private_data_len) {
+        memcpy(event->private_data, cm_event->param.conn.private_data,
+               event->private_data_len);
+    }
+
+    switch (cm_event->event) {
+    case RDMA_CM_EVENT_ADDR_RESOLVED:
+        return verbs_addr_resolved(conn, event);
+
+    case RDMA_CM_EVENT_ROUTE_RESOLVED:
+        event->type = ORDMA_EV_RESOLVED;
+        return true;
+
+    case RDMA_CM_EVENT_CONNECT_REQUEST:
+        return verbs_connect_request(cm_event->id, event);
+
+    case RDMA_CM_EVENT_CONNECT_RESPONSE:
+        return verbs_connect_response(conn, event);
+
+    case RDMA_CM_EVENT_ESTABLISHED:
+        event->type = ORDMA_EV_ESTABLISHED;
+        return true;
+
+    case RDMA_CM_EVENT_REJECTED:
+        event->type = ORDMA_EV_REJECTED;
+        return true;
+
+    case RDMA_CM_EVENT_DISCONNECTED:
+        event->type = ORDMA_EV_DISCONNECTED;
+        event->reason = "peer disconnected";
+        return true;
+
+    case RDMA_CM_EVENT_ADDR_ERROR:
+        event->type = verbs_fail_event(event, "no RDMA device or neighbor "
+                                       "reaches the address");
+        return true;
+
+    case RDMA_CM_EVENT_ROUTE_ERROR:
+    case RDMA_CM_EVENT_CONNECT_ERROR:
+        event->type = ORDMA_EV_FAILED;
+        return true;
+
+    case RDMA_CM_EVENT_UNREACHABLE:
+        event->type = verbs_fail_event(event, "peer does not answer");
+        return true;
+
+    case RDMA_CM_EVENT_DEVICE_REMOVAL:
+        return verbs_device_removal(cm_event->id, event);
+
+    case RDMA_CM_EVENT_ADDR_CHANGE:
+        event->type = verbs_fail_event(event, "address moved to another "
+                                       "RDMA device");
+        return conn != NULL;
+
+    case RDMA_CM_EVENT_TIMEWAIT_EXIT:
+    case RDMA_CM_EVENT_MULTICAST_JOIN:
+    case RDMA_CM_EVENT_MULTICAST_ERROR:
+    default:
+        VLOG_DBG_RL(&rl, "%s ignored", event->reason);
+        return false;
+    }
+}
+
+/* A REJ for a service ID on which nobody listens, and why the kernel itself
+ * rejects, come as a status and without private data. */
+static const char *
+reject_reason(const struct rdma_cm_event *cm_event)
+{
+    enum { REJ_INVALID_SERVICE_ID = 8, REJ_STALE_CONN = 10,
+           REJ_CONSUMER_DEFINED = 28 };
+
+    switch (cm_event->status) {
+    case REJ_INVALID_SERVICE_ID:
+        return "nothing listens on dst_port at the peer";
+    case REJ_STALE_CONN:
+        return "peer still knows an earlier connection";
+    case REJ_CONSUMER_DEFINED:
+        return "rejected by peer";
+    default:
+        return "rejected by peer's connection manager";
+    }
+}
+
+bool
+verbs_next_event(struct ordma_event *event)
+{
+    struct rdma_cm_event *cm_event;
+    bool interesting = false;
+
+    if (verbs_next_failure(event)) {
+        return true;
+    }
+    while (verbs_channel && !interesting && !rdma_get_cm_event(verbs_channel, &cm_event)) {
+        interesting = verbs_translate(cm_event, event);
+        if (interesting && event->type == ORDMA_EV_REJECTED) {
+            event->reason = reject_reason(cm_event);
+        }
+        rdma_ack_cm_event(cm_event);
+    }
+    return interesting;
+}
