@@ -332,6 +332,11 @@ static char *
 check_environment(const struct netdev_rdma *dev, const struct config *config)
     OVS_REQUIRES(ordma_mutex)
 {
+    /* Without a provider by name, a device by name is an RDMA device. */
+    const struct ordma_provider *provider
+        = (config->options.provider ? config->options.provider
+           : &ordma_verbs_provider);
+
     if (!dpdk_available()) {
         return error_new("type=rdma needs DPDK, run \"ovs-vsctl set "
                          "Open_vSwitch . other_config:dpdk-init=true\"");
@@ -341,12 +346,7 @@ check_environment(const struct netdev_rdma *dev, const struct config *config)
         struct sset names = SSET_INITIALIZER(&names);
         char *error = NULL;
 
-        for (size_t i = 0; ordma_providers[i]; i++) {
-            if (!config->options.provider
-                || config->options.provider == ordma_providers[i]) {
-                ordma_providers[i]->enumerate(&names);
-            }
-        }
+        provider->enumerate(&names);
         if (!sset_contains(&names, config->options.rdma_dev)) {
             char *list = sset_join(&names, ", ", "");
 

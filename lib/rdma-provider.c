@@ -47,16 +47,16 @@ ordma_provider_lookup(const char *name)
     return NULL;
 }
 
-/* Returns true if 'provider' has the device 'name', or any if that is null. */
+/* Returns true if 'provider' has any device. */
 static bool
-has_dev(const struct ordma_provider *provider, const char *name)
+has_devs(const struct ordma_provider *provider)
     OVS_REQUIRES(ordma_mutex)
 {
     struct sset names = SSET_INITIALIZER(&names);
     bool found;
 
     provider->enumerate(&names);
-    found = name ? sset_contains(&names, name) : !sset_is_empty(&names);
+    found = !sset_is_empty(&names);
     sset_destroy(&names);
     return found;
 }
@@ -72,14 +72,14 @@ ordma_provider_choose(const struct in6_addr *remote,
     struct ordma_route route;
 
     if (rdma_dev) {
-        *reason = "the provider that has rdma-dev";
-        return has_dev(verbs, rdma_dev) ? verbs : soft;
+        *reason = "options:rdma-dev names an RDMA device";
+        return verbs;
     }
     if (!ordma_route_lookup(remote, local, &route)) {
         ip = route.src;
     } else if (!ipv6_addr_is_set(&ip)) {
         *reason = "there is no route to remote_ip yet";
-        return has_dev(verbs, NULL) ? verbs : soft;
+        return has_devs(verbs) ? verbs : soft;
     }
     if (verbs->has_addr(&ip)) {
         *reason = "an RDMA device has the local address";
