@@ -191,11 +191,8 @@ parse_provider(const char *value, struct netdev_rdma_options *options)
     struct ds names = DS_EMPTY_INITIALIZER;
     char *error;
 
-    options->provider_auto = !strcmp(value, "auto");
-    options->provider = (options->provider_auto
-                         ? ordma_providers[0]
-                         : ordma_provider_lookup(value));
-    if (options->provider) {
+    options->provider = ordma_provider_lookup(value);
+    if (options->provider || !strcmp(value, "auto")) {
         return NULL;
     }
 
@@ -335,6 +332,11 @@ static char *
 check_environment(const struct netdev_rdma *dev, const struct config *config)
     OVS_REQUIRES(ordma_mutex)
 {
+    /* Without a provider by name, a device by name is an RDMA device. */
+    const struct ordma_provider *provider
+        = (config->options.provider ? config->options.provider
+           : &ordma_verbs_provider);
+
     if (!dpdk_available()) {
         return error_new("type=rdma needs DPDK, run \"ovs-vsctl set "
                          "Open_vSwitch . other_config:dpdk-init=true\"");
@@ -344,7 +346,7 @@ check_environment(const struct netdev_rdma *dev, const struct config *config)
         struct sset names = SSET_INITIALIZER(&names);
         char *error = NULL;
 
-        config->options.provider->enumerate(&names);
+        provider->enumerate(&names);
         if (!sset_contains(&names, config->options.rdma_dev)) {
             char *list = sset_join(&names, ", ", "");
 
@@ -483,8 +485,8 @@ netdev_rdma_get_config(const struct netdev *netdev, struct smap *args)
     smap_add_format(args, "n_rxq", "%d", dev->have.n_rxq);
     smap_add_format(args, "n_rxq_desc", "%d", dev->have.n_rxq_desc);
     smap_add_format(args, "n_txq_desc", "%d", dev->have.n_txq_desc);
-    smap_add(args, "provider", (dev->options.provider_auto
-                                ? "auto" : dev->options.provider->name));
+    smap_add(args, "provider", (dev->options.provider
+                                ? dev->options.provider->name : "auto"));
     if (dev->options.rdma_dev[0]) {
         smap_add(args, "rdma-dev", dev->options.rdma_dev);
     }

@@ -69,8 +69,7 @@
 /* Options that are not in struct netdev_tunnel_config and take effect by
  * connecting again. */
 struct netdev_rdma_options {
-    const struct ordma_provider *provider;
-    bool provider_auto;         /* Not asked for by name. */
+    const struct ordma_provider *provider; /* Null for "auto". */
     char rdma_dev[64];          /* Empty for any. */
 };
 
@@ -113,6 +112,9 @@ struct netdev_rdma {
     struct netdev_rdma_params have OVS_GUARDED_BY(ordma_mutex);
     struct netdev_rdma_options options OVS_GUARDED_BY(ordma_mutex);
     struct ordma_peer *peer OVS_GUARDED_BY(ordma_mutex);
+    const struct ordma_provider *provider OVS_GUARDED_BY(ordma_mutex);
+    const char *provider_reason OVS_GUARDED_BY(ordma_mutex);
+    bool recheck_provider OVS_GUARDED_BY(ordma_mutex);
     struct ordma_stats stats OVS_GUARDED_BY(ordma_mutex);
     struct eth_addr mac OVS_GUARDED_BY(ordma_mutex);
     unsigned int carrier_resets OVS_GUARDED_BY(ordma_mutex);

@@ -54,28 +54,7 @@ struct ovs_list netdev_rdma_list OVS_GUARDED_BY(ordma_mutex)
 /* ordma_seq() as of the last netdev_rdma_run(). */
 static uint64_t last_seqno OVS_GUARDED_BY(ordma_mutex);
 
-/* Periodic work. */
-
-static void
-netdev_rdma_run(const struct netdev_class *class OVS_UNUSED)
-{
-    ovs_mutex_lock(&ordma_mutex);
-    last_seqno = seq_read(ordma_seq());
-    ordma_peers_run();
-    ovs_mutex_unlock(&ordma_mutex);
-    ordma_mem_run();
-    ordma_pools_run();
-}
-
-static void
-netdev_rdma_wait(const struct netdev_class *class OVS_UNUSED)
-{
-    ovs_mutex_lock(&ordma_mutex);
-    seq_wait(ordma_seq(), last_seqno);
-    ordma_peers_wait();
-    ovs_mutex_unlock(&ordma_mutex);
-    ordma_pools_wait();
-}
+/* Connections. */
 
 static void
 set_carrier(struct netdev_rdma *dev, bool carrier)
@@ -97,6 +76,7 @@ peer_changed(void *dev_)
         return;                 /* About to go. */
     }
     set_carrier(dev, ordma_peer_is_up(dev->peer));
+    dev->recheck_provider = !dev->carrier && !dev->options.provider;
     rdma_dev = ordma_peer_get_dev(dev->peer);
     if (rdma_dev && rdma_dev->numa_id != OVS_NUMA_UNSPEC
         && rdma_dev->numa_id != dev->want.numa_id) {
@@ -115,6 +95,45 @@ make_key(bool flow, ovs_be64 key)
     };
 }
 
+/* Returns the provider that 'dev' should use now, and stores in '*reason' static
+ * text that says why. */
+static const struct ordma_provider *
+choose_provider(const struct netdev_rdma *dev, const char **reason)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct netdev_tunnel_config *tnl
+        = ovsrcu_get(struct netdev_tunnel_config *, &dev->tnl_config);
+
+    if (dev->options.provider) {
+        *reason = "options:provider asks for it";
+        return dev->options.provider;
+    }
+    return ordma_provider_choose(&tnl->ipv6_dst, &tnl->ipv6_src,
+                                 (dev->options.rdma_dev[0]
+                                  ? dev->options.rdma_dev : NULL),
+                                 reason);
+}
+
+/* Has ports whose connection is down change to another provider, if that is the
+ * right one by now: an address or an RDMA device may have come or gone. */
+static void
+recheck_providers(void)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct netdev_rdma *dev;
+
+    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
+        if (dev->recheck_provider) {
+            const char *reason;
+
+            dev->recheck_provider = false;
+            if (choose_provider(dev, &reason) != dev->provider) {
+                netdev_rdma_restart(dev);
+            }
+        }
+    }
+}
+
 void
 netdev_rdma_restart(struct netdev_rdma *dev)
 {
@@ -126,8 +145,9 @@ netdev_rdma_restart(struct netdev_rdma *dev)
     ordma_peer_destroy(old);
     set_carrier(dev, false);
     if (dev->rx_pool && ipv6_addr_is_set(&tnl->ipv6_dst)) {
+        dev->provider = choose_provider(dev, &dev->provider_reason);
         struct ordma_peer_config config = {
-            .provider = dev->options.provider,
+            .provider = dev->provider,
             .remote = tnl->ipv6_dst,
             .local = tnl->ipv6_src,
             .dst_port = tnl->dst_port,
@@ -152,6 +172,30 @@ netdev_rdma_restart(struct netdev_rdma *dev)
     }
 }
 
+/* Periodic work. */
+
+static void
+netdev_rdma_run(const struct netdev_class *class OVS_UNUSED)
+{
+    ovs_mutex_lock(&ordma_mutex);
+    last_seqno = seq_read(ordma_seq());
+    ordma_peers_run();
+    recheck_providers();
+    ovs_mutex_unlock(&ordma_mutex);
+    ordma_mem_run();
+    ordma_pools_run();
+}
+
+static void
+netdev_rdma_wait(const struct netdev_class *class OVS_UNUSED)
+{
+    ovs_mutex_lock(&ordma_mutex);
+    seq_wait(ordma_seq(), last_seqno);
+    ordma_peers_wait();
+    ovs_mutex_unlock(&ordma_mutex);
+    ordma_pools_wait();
+}
+
 /* Life cycle. */
 
 static struct netdev *
@@ -173,7 +217,6 @@ netdev_rdma_construct(struct netdev *netdev)
 
     ovs_mutex_lock(&ordma_mutex);
     eth_addr_random(&dev->mac);
-    dev->options.provider = ordma_providers[0];
     dev->want = (struct netdev_rdma_params) {
         .n_rxq = 1,
         .n_txq = 1,
@@ -452,6 +495,7 @@ get_status__(const struct netdev_rdma *dev, struct smap *smap)
 {
     if (dev->peer) {
         ordma_peer_get_status(dev->peer, smap);
+        smap_add(smap, "provider_reason", dev->provider_reason);
     } else {
         smap_add(smap, "state", "unconfigured");
     }

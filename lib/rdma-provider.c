@@ -22,13 +22,17 @@
 #include <string.h>
 
 #include "ovs-thread.h"
+#include "packets.h"
 #include "rdma-mem.h"
+#include "rdma-route.h"
+#include "sset.h"
 #include "util.h"
 
 struct ovs_mutex ordma_mutex = OVS_MUTEX_INITIALIZER;
 
 const struct ordma_provider *const ordma_providers[] = {
     &ordma_verbs_provider,
+    &ordma_soft_provider,
     NULL,
 };
 
@@ -41,6 +45,49 @@ ordma_provider_lookup(const char *name)
         }
     }
     return NULL;
+}
+
+/* Returns true if 'provider' has any device. */
+static bool
+has_devs(const struct ordma_provider *provider)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct sset names = SSET_INITIALIZER(&names);
+    bool found;
+
+    provider->enumerate(&names);
+    found = !sset_is_empty(&names);
+    sset_destroy(&names);
+    return found;
+}
+
+const struct ordma_provider *
+ordma_provider_choose(const struct in6_addr *remote,
+                      const struct in6_addr *local, const char *rdma_dev,
+                      const char **reason)
+{
+    const struct ordma_provider *verbs = &ordma_verbs_provider;
+    const struct ordma_provider *soft = &ordma_soft_provider;
+    struct in6_addr ip = *local;
+    struct ordma_route route;
+
+    if (rdma_dev) {
+        *reason = "options:rdma-dev names an RDMA device";
+        return verbs;
+    }
+    if (!ordma_route_lookup(remote, local, &route)) {
+        ip = route.src;
+    } else if (!ipv6_addr_is_set(&ip)) {
+        *reason = "there is no route to remote_ip yet";
+        return has_devs(verbs) ? verbs : soft;
+    }
+    if (verbs->has_addr(&ip)) {
+        *reason = "an RDMA device has the local address";
+        return verbs;
+    } else {
+        *reason = "no RDMA device has the local address";
+        return soft;
+    }
 }
 
 /* Initializes 'dev', an open device of 'provider', and registers the memory of

@@ -204,6 +204,10 @@ struct ordma_provider {
     /* Adds the names of the devices present to 'names'. */
     void (*enumerate)(struct sset *names);
 
+    /* Returns true if 'ip' (IPv4: mapped), an address of this host, belongs to
+     * a device of the provider. */
+    bool (*has_addr)(const struct in6_addr *ip);
+
     /* Starts to take connection requests to 'port' on all addresses and
      * devices, including those to come.  Returns ENODEV if the system has no
      * RDMA support loaded, EADDRINUSE if another program has 'port'.
@@ -272,9 +276,17 @@ struct ordma_provider {
 extern const struct ordma_provider *const ordma_providers[];
 
 extern const struct ordma_provider ordma_verbs_provider;
+extern const struct ordma_provider ordma_soft_provider;
 
 /* Returns the provider called 'name', or null. */
 const struct ordma_provider *ordma_provider_lookup(const char *name);
+
+/* Returns the provider to use for connections to 'remote', from 'local' unless
+ * that is all zeros, through the device 'rdma_dev' unless that is null.  Stores
+ * in '*reason' static text that says why. */
+const struct ordma_provider *ordma_provider_choose(
+    const struct in6_addr *remote, const struct in6_addr *local,
+    const char *rdma_dev, const char **reason) OVS_REQUIRES(ordma_mutex);
 
 /* For providers only. */
 int ordma_dev_init(struct ordma_dev *, const struct ordma_provider *,

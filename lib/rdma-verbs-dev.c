@@ -19,7 +19,9 @@
 
 #include "rdma-verbs.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +29,7 @@
 #include "openvswitch/vlog.h"
 #include "ovs-numa.h"
 #include "ovs-thread.h"
+#include "packets.h"
 #include "socket-util.h"
 #include "sset.h"
 #include "util.h"
@@ -177,6 +180,35 @@ verbs_enumerate(struct sset *names)
         ibv_free_device_list(list);
     }
 }
+
+/* The kernel lists the GIDs of all ports, which are IP addresses on RoCE.  That
+ * includes devices that could not be opened. */
+bool
+verbs_has_addr(const struct in6_addr *ip)
+{
+    bool found = false;
+    glob_t files;
+
+    if (glob("/sys/class/infiniband/*/ports/*/gids/*", GLOB_NOSORT, NULL,
+             &files)) {
+        return false;
+    }
+    for (size_t i = 0; i < files.gl_pathc && !found; i++) {
+        FILE *stream = fopen(files.gl_pathv[i], "r");
+        char line[INET6_ADDRSTRLEN];
+        struct in6_addr gid;
+
+        if (stream) {
+            found = (fscanf(stream, "%45s", line) == 1
+                     && inet_pton(AF_INET6, line, &gid) == 1
+                     && ipv6_addr_equals(&gid, ip));
+            fclose(stream);
+        }
+    }
+    globfree(&files);
+    return found;
+}
+
 /* Memory regions. */
 
 int

@@ -488,6 +488,7 @@ const struct ordma_provider ordma_verbs_provider = {
     .wait = verbs_wait,
     .next_event = verbs_next_event,
     .enumerate = verbs_enumerate,
+    .has_addr = verbs_has_addr,
     .listen = verbs_listen,
     .unlisten = verbs_unlisten,
     .dial = verbs_dial,

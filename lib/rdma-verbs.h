@@ -101,6 +101,7 @@ int verbs_modify_qp(struct verbs_conn *conn, enum ibv_qp_state state)
 void verbs_run(void) OVS_REQUIRES(ordma_mutex);
 void verbs_wait(void) OVS_REQUIRES(ordma_mutex);
 void verbs_enumerate(struct sset *names) OVS_REQUIRES(ordma_mutex);
+bool verbs_has_addr(const struct in6_addr *ip) OVS_REQUIRES(ordma_mutex);
 int verbs_reg_mr(struct ordma_dev *, void *addr, size_t len,
                  struct ordma_mr **);
 void verbs_dereg_mr(struct ordma_dev *, struct ordma_mr *);

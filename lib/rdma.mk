@@ -15,10 +15,23 @@ rdma_sources = \
 	lib/rdma-peer.c \
 	lib/rdma-pool.c \
 	lib/rdma-provider.c \
+	lib/rdma-route.c \
 	lib/rdma-session.c \
+	lib/rdma-soft-data.c \
+	lib/rdma-soft.c \
 	lib/rdma-verbs-dev.c \
 	lib/rdma-verbs-event.c \
-	lib/rdma-verbs.c
+	lib/rdma-verbs.c \
+	lib/roce-cm-pack.c \
+	lib/roce-cm.c \
+	lib/roce-endpoint.c \
+	lib/roce-icrc.c \
+	lib/roce-mad.c \
+	lib/roce-packet.c \
+	lib/roce-qp.c \
+	lib/roce-req.c \
+	lib/roce-resp.c \
+	lib/roce-udp.c
 
 rdma_headers = \
 	lib/netdev-rdma-private.h \
@@ -31,6 +44,16 @@ rdma_headers = \
 	lib/rdma-peer.h \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \
+	lib/rdma-route.h \
 	lib/rdma-session.h \
+	lib/rdma-soft-private.h \
 	lib/rdma-stats.h \
-	lib/rdma-verbs.h
+	lib/rdma-verbs.h \
+	lib/roce-cm.h \
+	lib/roce-endpoint.h \
+	lib/roce-icrc.h \
+	lib/roce-mad.h \
+	lib/roce-packet.h \
+	lib/roce-qp-private.h \
+	lib/roce-qp.h \
+	lib/roce-wire.h

@@ -3,7 +3,18 @@
 # Unit tests, linked with rdma_sources into tests/ovstest-rdma.
 rdma_ovstest_sources = \
 	tests/test-rdma-hello.c \
-	tests/test-rdma-msg.c
+	tests/test-rdma-msg.c \
+	tests/test-roce-cm.c \
+	tests/test-roce-endpoint.c \
+	tests/test-roce-fuzz.c \
+	tests/test-roce-packet.c \
+	tests/test-roce-rc.c
+
+# What unit tests include.
+rdma_ovstest_included = \
+	tests/oss-fuzz/roce_mad_target.c \
+	tests/oss-fuzz/roce_packet_target.c \
+	tests/oss-fuzz/roce_rc_target.c
 
 # Test-only netdev classes, linked into tests/ovs-vswitchd.
 rdma_test_vswitchd_sources = \
@@ -20,4 +31,7 @@ rdma_tests_at = \
 	tests/netdev-rdma.at \
 	tests/rdma-hooks.at \
 	tests/rdma-macros.at \
-	tests/rdma.at
+	tests/rdma.at \
+	tests/roce.at \
+	tests/system-rdma-macros.at \
+	tests/system-rdma.at

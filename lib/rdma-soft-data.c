@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "rdma-soft-private.h"
+
+#include <limits.h>
+
+#include "coverage.h"
+#include "rdma-lane.h"
+#include "seq.h"
+#include "timeval.h"
+#include "util.h"
+
+COVERAGE_DEFINE(rdma_soft_bad_icrc);
+COVERAGE_DEFINE(rdma_soft_unknown_qp);
+
+/* What PMD threads do for the soft provider: see rdma-soft-private.h. */
+
+/* Receiving. */
+
+static void
+drop(struct soft_dev *dev, enum roce_drop reason)
+    OVS_REQUIRES(dev->rx_lock)
+{
+    dev->n_dropped[reason]++;
+}
+
+/* Gives 'packet' to the queue pair of 'conn'. */
+static void
+deliver(struct soft_dev *dev, struct soft_conn *conn,
+        const struct roce_flow *flow, const struct roce_packet *packet,
+        long long int now)
+    OVS_REQUIRES(dev->rx_lock)
+{
+    bool taken;
+
+    ovs_spin_lock(&conn->lock);
+    taken = roce_qp_input(&conn->qp, flow, packet, now);
+    ovs_spin_unlock(&conn->lock);
+
+    if (OVS_LIKELY(taken)) {
+        bool was_alive;
+
+        atomic_read_relaxed(&conn->is_alive, &was_alive);
+        if (OVS_UNLIKELY(!was_alive)) {
+            atomic_store_relaxed(&conn->is_alive, true);
+            seq_change(ordma_seq());
+        }
+    } else {
+        drop(dev, ROCE_DROP_UNREADY_QP);
+    }
+}
+
+/* Takes the UDP payload 'data' of 'len' bytes, which came along 'flow', whose
+ * pseudo-headers are 'icrc'. */
+static void
+receive_packet(struct soft_dev *dev, const struct roce_flow *flow,
+               const struct roce_icrc_flow *icrc, const uint8_t *data,
+               size_t len, long long int now)
+    OVS_REQUIRES(dev->rx_lock)
+{
+    enum roce_parse_result result;
+    struct roce_packet packet;
+    struct soft_conn *conn;
+
+    result = roce_packet_parse(data, len, &packet);
+    if (OVS_UNLIKELY(result)) {
+        dev->n_refused[result]++;
+        return;
+    }
+    conn = dev->conns[packet.dst_qpn % SOFT_N_QPS];
+    if (OVS_UNLIKELY(!conn || conn->up.qpn != packet.dst_qpn)) {
+        COVERAGE_INC(rdma_soft_unknown_qp);
+        drop(dev, ROCE_DROP_UNKNOWN_QP);
+    } else if (OVS_UNLIKELY(!roce_icrc_check(icrc, data, len))) {
+        COVERAGE_INC(rdma_soft_bad_icrc);
+        drop(dev, ROCE_DROP_ICRC);
+    } else {
+        deliver(dev, conn, flow, &packet, now);
+    }
+}
+
+static void
+receive_train(struct soft_dev *dev, const struct roce_rx *rx,
+              long long int now)
+    OVS_REQUIRES(dev->rx_lock)
+{
+    struct roce_icrc_flow icrc;
+    size_t offset = 0;
+
+    roce_icrc_flow_init(&icrc, &rx->flow);
+    do {
+        size_t len = MIN(rx->len - offset, rx->segment_len);
+
+        receive_packet(dev, &rx->flow, &icrc, rx->data + offset, len, now);
+        offset += rx->segment_len;
+    } while (offset < rx->len);
+}
+
+/* Returns how long to wait after receiving 'n' trains. */
+static long long int
+next_pause(struct soft_dev *dev, int n)
+    OVS_REQUIRES(dev->rx_lock)
+{
+    dev->pause = (n ? 0
+                  : !dev->pause ? SOFT_MIN_PAUSE
+                  : MIN(2 * dev->pause, SOFT_MAX_PAUSE));
+    return dev->pause;
+}
+
+void
+soft_dev_receive(struct soft_dev *dev, long long int now)
+{
+    struct roce_rx rxs[ROCE_WIRE_MAX_RX];
+    long long int next;
+    int n;
+
+    atomic_read_relaxed(&dev->next_receive, &next);
+    if (now < next || ovs_spin_trylock(&dev->rx_lock)) {
+        return;
+    }
+    n = dev->wire->class->recv_batch(dev->wire, ROCE_WIRE_DATA, rxs,
+                                     ROCE_WIRE_MAX_RX);
+    for (int i = 0; i < n; i++) {
+        receive_train(dev, &rxs[i], now);
+    }
+    atomic_store_relaxed(&dev->next_receive, now + next_pause(dev, n));
+    ovs_spin_unlock(&dev->rx_lock);
+}
+
+/* Sending. */
+
+/* Fetches the next packets to send, if those of the last time are gone.
+ * Returns false if there are none. */
+static bool
+fetch_packets(struct soft_conn *conn, long long int now)
+    OVS_REQUIRES(conn->tx_lock)
+{
+    if (conn->next_tx == conn->n_txs) {
+        conn->next_tx = 0;
+        ovs_spin_lock(&conn->lock);
+        conn->n_txs = (conn->is_bound
+                       ? roce_qp_output(&conn->qp, conn->txs, SOFT_TX_BATCH,
+                                        now)
+                       : 0);
+        ovs_spin_unlock(&conn->lock);
+    }
+    return conn->next_tx < conn->n_txs;
+}
+
+void
+soft_conn_transmit(struct soft_conn *conn, long long int now)
+{
+    const struct roce_wire *wire = soft_dev_cast(conn->up.dev)->wire;
+    bool is_blocked = false;
+
+    if (ovs_spin_trylock(&conn->tx_lock)) {
+        return;
+    }
+    for (int i = 0; i < SOFT_TX_ROUNDS && fetch_packets(conn, now); i++) {
+        conn->next_tx += wire->class->send_batch(&conn->path,
+                                                 &conn->txs[conn->next_tx],
+                                                 conn->n_txs - conn->next_tx);
+        if (conn->next_tx < conn->n_txs) {
+            is_blocked = true;
+            break;
+        }
+    }
+    atomic_store_relaxed(&conn->is_blocked, is_blocked);
+    ovs_spin_unlock(&conn->tx_lock);
+}
+
+/* Waits until no thread sends for 'conn', and forgets what could not be
+ * sent. */
+static void
+quiesce_transmit(struct soft_conn *conn)
+{
+    ovs_spin_lock(&conn->tx_lock);
+    conn->next_tx = conn->n_txs = 0;
+    atomic_store_relaxed(&conn->is_blocked, false);
+    ovs_spin_unlock(&conn->tx_lock);
+}
+
+/* Members of the provider. */
+
+int
+soft_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
+               int n)
+{
+    struct soft_conn *conn = soft_conn_cast(conn_);
+    int i;
+
+    ovs_spin_lock(&conn->lock);
+    for (i = 0; i < n; i++) {
+        if (!conn->is_bound
+            || roce_qp_post_send(&conn->qp, wrs[i].addr, wrs[i].len,
+                                 wrs[i].wr_id,
+                                 wrs[i].flags & ORDMA_SEND_SIGNALED)) {
+            break;
+        }
+    }
+    ovs_spin_unlock(&conn->lock);
+    if (i) {
+        soft_conn_transmit(conn, time_usec());
+    }
+    return i;
+}
+
+int
+soft_post_recv(struct ordma_conn *conn_, const struct ordma_recv_wr wrs[],
+               int n)
+{
+    struct soft_conn *conn = soft_conn_cast(conn_);
+    int i;
+
+    ovs_spin_lock(&conn->lock);
+    for (i = 0; i < n; i++) {
+        if (roce_qp_post_recv(&conn->qp, wrs[i].addr, wrs[i].len,
+                              wrs[i].wr_id)) {
+            break;
+        }
+    }
+    ovs_spin_unlock(&conn->lock);
+    return i;
+}
+
+/* Returns text for a completion with 'status' of 'qp'.  That a request was
+ * flushed tells less than why. */
+static const char *
+error_text(const struct roce_qp *qp, enum roce_status status)
+{
+    return (status == ROCE_OK ? NULL
+            : roce_status_to_string(status == ROCE_FLUSHED ? qp->status
+                                                           : status));
+}
+
+/* Moves up to 'n' completions of 'conn' to 'wcs' and returns how many. */
+static int
+poll_qp(struct soft_conn *conn, struct ordma_wc wcs[], int n)
+    OVS_REQUIRES(conn->lock)
+{
+    struct roce_completion completions[ORDMA_MAX_BURST];
+
+    if (!roce_qp_is_pollable(&conn->qp)) {
+        return 0;
+    }
+    n = roce_qp_poll(&conn->qp, completions, MIN(n, ORDMA_MAX_BURST));
+    for (int i = 0; i < n; i++) {
+        wcs[i].wr_id = completions[i].wr_id;
+        wcs[i].byte_len = completions[i].len;
+        wcs[i].error = error_text(&conn->qp, completions[i].status);
+    }
+    return n;
+}
+
+int
+soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
+{
+    struct soft_conn *conn = soft_conn_cast(conn_);
+    long long int now = time_usec();
+    bool is_blocked, is_due;
+
+    soft_dev_receive(soft_dev_cast(conn_->dev), now);
+
+    ovs_spin_lock(&conn->lock);
+    if (OVS_UNLIKELY(conn->qp.state == ROCE_QP_ERROR)) {
+        ovs_spin_unlock(&conn->lock);
+        quiesce_transmit(conn);
+        ovs_spin_lock(&conn->lock);
+    }
+    is_due = roce_qp_deadline(&conn->qp) <= now;
+    n = poll_qp(conn, wcs, n);
+    ovs_spin_unlock(&conn->lock);
+
+    atomic_read_relaxed(&conn->is_blocked, &is_blocked);
+    if (is_due || is_blocked) {
+        soft_conn_transmit(conn, now);
+    }
+    return n;
+}

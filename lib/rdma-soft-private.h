@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef RDMA_SOFT_PRIVATE_H
+#define RDMA_SOFT_PRIVATE_H 1
+
+#include "openvswitch/list.h"
+#include "ovs-atomic.h"
+#include "ovs-thread.h"
+#include "rdma-provider.h"
+#include "roce-endpoint.h"
+#include "roce-qp.h"
+#include "roce-wire.h"
+
+/* The soft provider
+ * =================
+ *
+ * RoCEv2 without an RDMA device: queue pairs and the connection manager are
+ * those of roce-endpoint.h, which knows no thread, and the wire is one of
+ * roce-wire.h.  rdma-soft.c has what the main thread does, rdma-soft-data.c
+ * what PMD threads do.
+ *
+ * A device is a local IP address on which some port has dialed.  It lives as
+ * long as any port listens: the peer dials as well, and a dial shows which
+ * address it will find us at.
+ *
+ *
+ * Who receives
+ * ------------
+ *
+ * All the connections of a device share a socket.  Whoever polls one of them
+ * also empties the socket, if nobody else is at it, and hands each packet to
+ * the queue pair that it is for, whose own poller finds the completions there.
+ * So no core does anything but poll, and packets wait for the next poller, not
+ * for a certain one.
+ *
+ * A system call that finds nothing costs 100 times as much as all else in the
+ * poll of an idle port.  So after one has found nothing, the next must wait, at
+ * first for SOFT_MIN_PAUSE, then twice as long each time, until
+ * SOFT_MAX_PAUSE.  An idle device thus costs up to 30,000 system calls a
+ * second, whatever the number of its ports and of the cores that poll them:
+ * about one hundredth of a core.
+ *
+ * The main thread receives MADs, which have a socket of their own, and only
+ * while a connection that we have accepted waits for a sign that the peer knows
+ * it, which may be a packet instead of a MAD, it receives those too.
+ *
+ *
+ * Who sends
+ * ---------
+ *
+ * Whoever posts, and whoever polls.  The system calls that send are long, so
+ * they happen under a lock of their own, 'tx_lock', for which nobody waits:
+ * while one thread sends, another may post, or receive acknowledgments, and
+ * the poller sees to it that what was posted meanwhile gets sent.
+ *
+ * So it can happen that packets are about to be sent while the send that they
+ * belong to completes and its buffer is used for something else.  That cannot
+ * be while the peer still has use for these packets: only its acknowledgment
+ * completes the send, and it drops what it has acknowledged without a look at
+ * the payload.  But when the queue pair ends, sends complete without the peer's
+ * consent: then poll() waits until nobody sends.
+ *
+ *
+ * Locks
+ * -----
+ *
+ *     'ordma_mutex'   The main thread's state: devices, connection manager.
+ *     rx_lock         Of a device: its data queue and its table of queue
+ *                     pairs.  PMD threads do not wait for it.
+ *     tx_lock         Of a connection: its path and packets not sent yet.
+ *     lock            Of a connection: its queue pair.
+ *
+ * A thread takes them in this order.
+ *
+ *
+ * Bounds
+ * ------
+ *
+ * All tables have the size that they need at most, except that a connection
+ * costs memory from request to end.  A stranger can take up SOFT_MAX_HALF_OPEN
+ * connections, see roce-endpoint.h, and the kernel memory of two receive
+ * queues.  A flood of MADs does not touch the queue for data.  The main thread
+ * takes SOFT_MADS_PER_RUN of them at a time, a poll at most ROCE_WIRE_MAX_RX
+ * datagrams. */
+
+#define SOFT_N_QPS 1024         /* Per device. */
+#define SOFT_N_CMS 1024
+#define SOFT_MAX_HALF_OPEN 64
+#define SOFT_REQ_RATE 100       /* Requests a second per group of sources. */
+#define SOFT_REQ_BURST 100
+#define SOFT_MADS_PER_RUN 64
+
+#define SOFT_MIN_PAUSE 1        /* In usec. */
+#define SOFT_MAX_PAUSE 32
+
+/* Unacknowledged at most, per connection.  The receive queue of a peer that
+ * is a socket like ours has room for that from several connections. */
+#define SOFT_MAX_PACKETS 2048
+#define SOFT_MAX_BYTES (1024 * 1024)
+
+#define SOFT_TX_BATCH 64        /* Packets sent at once. */
+#define SOFT_TX_ROUNDS 8        /* Batches sent in one go. */
+
+struct soft_conn;
+
+struct soft_dev {
+    struct ordma_dev up;
+
+    /* Anyone's. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    atomic_llong next_receive;  /* Do not look before, usec. */
+    struct roce_wire *wire;
+
+    /* Whoever has 'rx_lock'. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    struct ovs_spin rx_lock;
+    long long int pause OVS_GUARDED;
+    struct soft_conn *conns[SOFT_N_QPS] OVS_GUARDED;    /* By QPN. */
+    uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
+    uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;
+
+    /* The main thread's. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    struct ovs_list node;       /* In 'soft_devs'. */
+    unsigned int n_conns;       /* Connections that use the device. */
+    unsigned int n_unconfirmed; /* See 'unconfirmed' below. */
+    struct roce_endpoint ep;
+    struct roce_endpoint_qp qps[SOFT_N_QPS];
+    struct roce_cm cms[SOFT_N_CMS];
+    struct soft_conn *cm_conns[SOFT_N_CMS];     /* By index in 'cms'. */
+};
+
+struct soft_conn {
+    struct ordma_conn up;
+
+    /* The queue pair. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    struct ovs_spin lock;
+    struct roce_qp qp OVS_GUARDED;
+    bool is_bound OVS_GUARDED;  /* Has 'qp' a peer, and 'path'? */
+
+    /* Sending. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    struct ovs_spin tx_lock;
+    struct roce_path path OVS_GUARDED;
+    struct roce_tx txs[SOFT_TX_BATCH] OVS_GUARDED;
+    int n_txs OVS_GUARDED;      /* Elements of 'txs' in use. */
+    int next_tx OVS_GUARDED;    /* First one not sent. */
+    atomic_bool is_blocked;     /* Something in 'txs' waits for room. */
+
+    /* Set when data from the peer arrives. */
+    atomic_bool is_alive;
+
+    /* The main thread's. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    struct ovs_list node;       /* In 'soft_conns'. */
+    struct roce_cm *cm;         /* Null before connect() and in the end. */
+    struct roce_send_slot *send_slots;
+    struct roce_recv_slot *recv_slots;
+    uint32_t n_send_slots, n_recv_slots;
+    bool unconfirmed;           /* Accepted, but not known to the peer. */
+    uint8_t tos;
+};
+
+static inline struct soft_dev *
+soft_dev_cast(const struct ordma_dev *dev)
+{
+    return CONTAINER_OF(dev, struct soft_dev, up);
+}
+
+static inline struct soft_conn *
+soft_conn_cast(const struct ordma_conn *conn)
+{
+    return CONTAINER_OF(conn, struct soft_conn, up);
+}
+
+/* Receives a batch for all the connections of 'dev', unless it is too early
+ * for that or another thread is at it.  Any thread. */
+void soft_dev_receive(struct soft_dev *dev, long long int now);
+
+/* Sends what 'conn' has to send, unless another thread is at it.  Any
+ * thread. */
+void soft_conn_transmit(struct soft_conn *conn, long long int now);
+
+/* Members of the provider. */
+int soft_post_send(struct ordma_conn *, const struct ordma_send_wr[], int n);
+int soft_post_recv(struct ordma_conn *, const struct ordma_recv_wr[], int n);
+int soft_poll(struct ordma_conn *, struct ordma_wc[], int n);
+
+#endif /* rdma-soft-private.h */

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "roce-icrc.h"
+
+#include <isa-l/crc.h>
+#include <netinet/ip6.h>
+#include <string.h>
+
+#include "packets.h"
+#include "util.h"
+
+/* The generator polynomial, bits reversed as in all of this file: the most
+ * significant bit is the coefficient of x**0. */
+#define CRC_POLY UINT32_C(0xedb88320)
+
+#define MASKED_LRH_LEN 8
+
+/* From the IPv4 identification to the BTH. */
+#define IP_ID_TO_BTH (IP_HEADER_LEN - 4 + UDP_HEADER_LEN)
+BUILD_ASSERT_DECL(offsetof(struct ip_header, ip_id) == 4);
+
+/* Byte 4 of the BTH is masked. */
+#define BTH_MASKED_BYTE 4
+
+/* ISA-L's CRC uses 512-bit registers where it can and leaves their upper parts
+ * in use, for which the SSE instructions that follow, ours or anyone's, would
+ * pay some 300 cycles. */
+#ifdef __x86_64__
+static bool has_avx;
+
+static void
+release_registers(void)
+{
+    if (has_avx) {
+        asm volatile ("vzeroupper");
+    }
+}
+#else
+static void
+release_registers(void)
+{
+}
+#endif
+
+/* Continues 'crc', which is 0 at the start, over the 'len' bytes of 'data'. */
+static uint32_t
+crc_update(uint32_t crc, const void *data, size_t len)
+{
+    crc = crc32_gzip_refl(crc, CONST_CAST(unsigned char *, data), len);
+    release_registers();
+    return crc;
+}
+
+/* Returns 'a' divided by x, modulo the polynomial. */
+static uint32_t
+crc_unshift(uint32_t a)
+{
+    return a & (UINT32_C(1) << 31) ? (a ^ CRC_POLY) << 1 | 1 : a << 1;
+}
+
+/* Returns 'a' times 'b', modulo the polynomial. */
+static uint32_t
+crc_multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+
+    for (; a; a <<= 1) {
+        product ^= -(a >> 31) & b;
+        b = b >> 1 ^ (-(b & 1) & CRC_POLY);
+    }
+    return product;
+}
+
+/* x**(-32 * i), to run a CRC backward over 4 * i bytes. */
+static uint32_t crc_backward[1 + (IP_ID_TO_BTH + ROCE_MAX_UDP_LEN) / 4];
+
+OVS_CONSTRUCTOR(roce_icrc_init)
+{
+    uint32_t power = UINT32_C(1) << 31;
+
+#ifdef __x86_64__
+    has_avx = __builtin_cpu_supports("avx");
+#endif
+    for (size_t i = 0; i < ARRAY_SIZE(crc_backward); i++) {
+        crc_backward[i] = power;
+        for (int j = 0; j < 32; j++) {
+            power = crc_unshift(power);
+        }
+    }
+}
+
+static size_t
+init_ipv4(struct ip_header *ip, ovs_be32 src, ovs_be32 dst)
+{
+    ip->ip_ihl_ver = IP_IHL_VER(5, 4);
+    ip->ip_tos = UINT8_MAX;
+    ip->ip_tot_len = 0;
+    ip->ip_id = 0;
+    ip->ip_frag_off = htons(IP_DONT_FRAGMENT);
+    ip->ip_ttl = UINT8_MAX;
+    ip->ip_proto = IPPROTO_UDP;
+    ip->ip_csum = OVS_BE16_MAX;
+    put_16aligned_be32(&ip->ip_src, src);
+    put_16aligned_be32(&ip->ip_dst, dst);
+    return sizeof *ip;
+}
+
+static size_t
+init_ipv6(struct ovs_16aligned_ip6_hdr *ip, const struct roce_flow *flow)
+{
+    put_16aligned_be32(&ip->ip6_flow, htonl(0x6fffffff));
+    ip->ip6_plen = 0;
+    ip->ip6_nxt = IPPROTO_UDP;
+    ip->ip6_hlim = UINT8_MAX;
+    memcpy(&ip->ip6_src, &flow->src, sizeof ip->ip6_src);
+    memcpy(&ip->ip6_dst, &flow->dst, sizeof ip->ip6_dst);
+    return sizeof *ip;
+}
+
+/* Initializes 'icrc' for packets of 'flow', whose addresses must either both
+ * be IPv4-mapped or both not. */
+void
+roce_icrc_flow_init(struct roce_icrc_flow *icrc, const struct roce_flow *flow)
+{
+    uint8_t *p = icrc->hdr + MASKED_LRH_LEN;
+    struct udp_header *udp;
+
+    memset(icrc->hdr, 0xff, MASKED_LRH_LEN);
+    icrc->ip_len = (IN6_IS_ADDR_V4MAPPED(&flow->src)
+                    ? init_ipv4(ALIGNED_CAST(struct ip_header *, p),
+                                in6_addr_get_mapped_ipv4(&flow->src),
+                                in6_addr_get_mapped_ipv4(&flow->dst))
+                    : init_ipv6(ALIGNED_CAST(struct ovs_16aligned_ip6_hdr *,
+                                             p), flow));
+    p += icrc->ip_len;
+    udp = ALIGNED_CAST(struct udp_header *, p);
+    udp->udp_src = flow->sport;
+    udp->udp_dst = flow->dport;
+    udp->udp_len = 0;
+    udp->udp_csum = OVS_BE16_MAX;
+    icrc->len = MASKED_LRH_LEN + icrc->ip_len + UDP_HEADER_LEN;
+}
+
+static bool
+is_ipv4(const struct roce_icrc_flow *icrc)
+{
+    return icrc->ip_len == IP_HEADER_LEN;
+}
+
+/* Returns the CRC of the masked headers in front of a UDP payload of 'udp_len'
+ * bytes, ICRC included, and of the 'n' bytes with which it starts. */
+static uint32_t
+crc_headers(const struct roce_icrc_flow *icrc, uint16_t ip_id,
+            size_t udp_len, const uint8_t *start, size_t n)
+{
+    uint8_t buf[sizeof icrc->hdr + ROCE_MAX_HDR_LEN];
+    uint8_t *ip = buf + MASKED_LRH_LEN;
+    uint8_t *udp = ip + icrc->ip_len;
+    ovs_be16 len = htons(UDP_HEADER_LEN + udp_len);
+
+    memcpy(buf, icrc->hdr, sizeof icrc->hdr);
+    memcpy(udp + offsetof(struct udp_header, udp_len), &len, sizeof len);
+    if (is_ipv4(icrc)) {
+        ovs_be16 tot_len = htons(IP_HEADER_LEN + UDP_HEADER_LEN + udp_len);
+        ovs_be16 id = htons(ip_id);
+
+        memcpy(ip + offsetof(struct ip_header, ip_tot_len), &tot_len, 2);
+        memcpy(ip + offsetof(struct ip_header, ip_id), &id, 2);
+    } else {
+        memcpy(ip + offsetof(struct ovs_16aligned_ip6_hdr, ip6_plen), &len, 2);
+    }
+    memcpy(buf + icrc->len, start, n);
+    buf[icrc->len + BTH_MASKED_BYTE] = UINT8_MAX;
+    return crc_update(0, buf, icrc->len + n);
+}
+
+/* The ICRC goes onto the wire least significant byte first. */
+static void
+put_icrc(uint8_t *p, uint32_t crc)
+{
+    for (int i = 0; i < ROCE_ICRC_LEN; i++) {
+        p[i] = crc >> 8 * i;
+    }
+}
+
+static uint32_t
+get_icrc(const uint8_t *p)
+{
+    return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t) p[3] << 24;
+}
+
+/* Puts the ICRC into 'tx', which will be sent along 'icrc' in an IP packet
+ * that has identification 'ip_id', if it has one. */
+void
+roce_icrc_seal(const struct roce_icrc_flow *icrc, uint16_t ip_id,
+               struct roce_tx *tx)
+{
+    size_t pad = tx->trailer_len - ROCE_ICRC_LEN;
+    uint32_t crc = crc_headers(icrc, ip_id, roce_tx_len(tx),
+                               tx->hdr, tx->hdr_len);
+
+    if (tx->payload_len) {
+        crc = crc_update(crc, tx->payload, tx->payload_len);
+        crc = pad ? crc_update(crc, tx->trailer, pad) : crc;
+    }
+    put_icrc(tx->trailer + pad, crc);
+}
+
+/* Returns true if the 'len' bytes of 'udp_payload', received along 'icrc', end
+ * in the right ICRC, as far as that can be told: see "Receiving" above.
+ * roce_packet_parse() need not have approved of the packet before. */
+bool
+roce_icrc_check(const struct roce_icrc_flow *icrc, const void *udp_payload,
+                size_t len)
+{
+    const uint8_t *p = udp_payload;
+    size_t body = len - ROCE_ICRC_LEN;
+    uint32_t crc, diff;
+
+    if (len < ROCE_BTH_LEN + ROCE_ICRC_LEN || len > ROCE_MAX_UDP_LEN
+        || len % 4) {
+        return false;
+    }
+    crc = crc_headers(icrc, 0, len, p, ROCE_BTH_LEN);
+    crc = crc_update(crc, p + ROCE_BTH_LEN, body - ROCE_BTH_LEN);
+    diff = crc ^ get_icrc(p + body);
+    if (!diff || !is_ipv4(icrc)) {
+        return !diff;
+    }
+    diff = crc_multiply(diff, crc_backward[(IP_ID_TO_BTH + body) / 4]);
+    return diff <= UINT16_MAX;
+}

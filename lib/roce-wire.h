@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef ROCE_WIRE_H
+#define ROCE_WIRE_H 1
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "openvswitch/types.h"
+#include "roce-icrc.h"
+#include "roce-packet.h"
+
+/* Wires
+ * =====
+ *
+ * A wire carries RoCEv2 packets between a local IP address and the peers that
+ * it has routes to.  It knows about IP and UDP, which the packets of
+ * roce-packet.h are the payload of, and about the ICRC, because that covers
+ * the IP header, and only the wire knows what that will be.
+ *
+ *     struct roce_wire_class   an implementation.
+ *     struct roce_wire         a local address.
+ *     struct roce_path         from that address to a peer.
+ *
+ * A wire has two receive queues, so that a flood of the one kind of packets
+ * costs the other kind nothing.
+ *
+ * Errors are positive errno values, 0 is success.  No function blocks.
+ *
+ * Thread-safety: one thread at a time may receive from a queue, and one may
+ * send to a path.  open(), close() and path_open() are for one thread. */
+
+enum roce_wire_queue {
+    ROCE_WIRE_DATA,             /* Whatever is not in the next one. */
+    ROCE_WIRE_MAD,              /* To queue pair 1. */
+    ROCE_WIRE_N_QUEUES
+};
+
+/* Packets received one after the other along 'flow': each has 'segment_len'
+ * bytes of 'data', but the last may have less. */
+struct roce_rx {
+    struct roce_flow flow;
+    const uint8_t *data;
+    size_t len;
+    size_t segment_len;         /* At least 1. */
+};
+
+#define ROCE_WIRE_MAX_RX 32
+
+struct roce_wire {
+    const struct roce_wire_class *class;
+    struct in6_addr ip;         /* The local address (IPv4: mapped). */
+
+    /* Packets that the system has dropped because a queue was full.  Written
+     * by the thread that receives from the queue. */
+    uint32_t n_overflows[ROCE_WIRE_N_QUEUES];
+};
+
+/* What path_open() wants to know. */
+struct roce_path_config {
+    struct in6_addr dst;        /* The peer's address. */
+    uint8_t tos;
+    ovs_be16 sport;             /* UDP source port wanted. */
+
+    /* Does the peer accept packets with a UDP checksum, as one has to be if
+     * someone else is to cut a message into packets? */
+    bool takes_checksum;
+};
+
+/* Initialized by path_open(), private to the wire after that. */
+struct roce_path {
+    struct roce_wire *wire;
+    struct roce_icrc_flow icrc;
+    struct sockaddr_storage dst;
+    socklen_t dst_len;
+    int fd;
+    bool owns_fd;
+    bool segments;              /* Send several packets as one? */
+
+    /* Written by the thread that sends. */
+    uint64_t n_unsent;          /* Packets that the system did not take. */
+    int error;                  /* Why, for the latest. */
+};
+
+struct roce_wire_class {
+    const char *name;
+
+    /* Opens a wire for the local address 'ip'.  Returns 0 and the wire in
+     * '*wirep', or EADDRINUSE if someone else receives RoCEv2 there. */
+    int (*open)(const struct in6_addr *ip, struct roce_wire **wirep);
+    void (*close)(struct roce_wire *);
+
+    /* Returns the length of the longest IP packet that the interface of the
+     * local address takes, or 0 if there is none now.  Stores the name of that
+     * interface in 'name', of IF_NAMESIZE bytes. */
+    int (*mtu)(const struct roce_wire *, char *name);
+
+    /* Moves up to 'n' trains of packets, at most ROCE_WIRE_MAX_RX, to 'rxs'
+     * and returns how many.  Their data stays until the next call for the same
+     * queue. */
+    int (*recv_batch)(struct roce_wire *, enum roce_wire_queue,
+                      struct roce_rx *rxs, int n);
+
+    /* Arranges for poll_block() to wake up when 'queue' has something. */
+    void (*recv_wait)(struct roce_wire *, enum roce_wire_queue);
+
+    /* Prepares for sending as '*config' says.  Returns 0 and initializes
+     * '*path', or returns an error. */
+    int (*path_open)(struct roce_wire *, const struct roce_path_config *,
+                     struct roce_path *path);
+    void (*path_close)(struct roce_path *);
+
+    /* Seals and sends the 'n' packets 'txs'.  Returns how many are done with:
+     * either sent or, if it makes no sense to try again, dropped and counted.
+     * Less than 'n' means that there is no room now. */
+    int (*send_batch)(struct roce_path *, struct roce_tx *txs, int n);
+};
+
+extern const struct roce_wire_class roce_udp_class;
+
+#endif /* roce-wire.h */

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "roce-endpoint.h"
+#include "roce-icrc.h"
+#include "roce-mad.h"
+
+#include <string.h>
+
+#include "fuzzer.h"
+#include "packets.h"
+#include "util.h"
+
+/* Input: steps of one byte each, some of them followed by what they need.  See
+ * do_step().
+ *
+ * An endpoint with a small table takes MADs, good and bad, while its user
+ * connects, accepts, rejects and disconnects and time goes by.  It must stay
+ * within its bounds and come to a rest. */
+
+#define MAD_N_CMS 8
+#define MAD_N_QPS 8
+#define MAD_SERVICE (ROCE_CM_SERVICE_TCP + 4420)
+
+struct mad_fuzz {
+    const uint8_t *data;
+    size_t size;
+    long long int now;
+
+    struct roce_endpoint ep;
+    struct roce_endpoint_qp qps[MAD_N_QPS];
+    struct roce_cm cms[MAD_N_CMS];
+};
+
+static uint8_t
+mad_next_byte(struct mad_fuzz *f)
+{
+    if (!f->size) {
+        return 0;
+    }
+    f->size--;
+    return *f->data++;
+}
+
+static void
+mad_next_bytes(struct mad_fuzz *f, uint8_t *bytes, size_t n)
+{
+    size_t avail = MIN(n, f->size);
+
+    memset(bytes, 0, n);
+    if (avail) {
+        memcpy(bytes, f->data, avail);
+    }
+    f->data += avail;
+    f->size -= avail;
+}
+
+static struct roce_flow
+mad_flow(uint8_t from)
+{
+    struct roce_flow flow = { .sport = htons(50000), .dport = htons(4791) };
+
+    in6_addr_set_mapped_ipv4(&flow.src, htonl(0xc0000200 + from % 4));
+    in6_addr_set_mapped_ipv4(&flow.dst, htonl(0xc00002ff));
+    return flow;
+}
+
+/* What was packed parses the same again. */
+static void
+check_repacked(const struct roce_mad *mad)
+{
+    uint8_t once[ROCE_MAD_LEN], twice[ROCE_MAD_LEN];
+    struct roce_mad again;
+
+    roce_mad_pack(mad, once);
+    ovs_assert(!roce_mad_parse(once, sizeof once, &again));
+    roce_mad_pack(&again, twice);
+    ovs_assert(!memcmp(once, twice, sizeof once));
+}
+
+/* Makes 'mad' one that gets further than random bytes would. */
+static void
+improve(struct mad_fuzz *f, struct roce_mad *mad, uint8_t how,
+        const struct roce_flow *flow)
+{
+    const struct roce_cm *cm = &f->cms[how % MAD_N_CMS];
+
+    if (mad->type == ROCE_MAD_REQ) {
+        mad->service_id = MAD_SERVICE;
+        mad->transport = mad->cm_version = mad->alternate_lid = 0;
+        mad->ip_version = 4;
+        mad->local_gid = mad->src_ip = flow->src;
+        mad->remote_gid = mad->dst_ip = flow->dst;
+        mad->local_id %= 8;
+        mad->ca_guid %= 2;
+    } else {
+        mad->remote_id = cm->local_id;
+        mad->local_id = how & 0x80 ? mad->local_id : cm->remote_id;
+        if (mad->type == ROCE_MAD_DREQ) {
+            mad->qpn = cm->local.qpn;
+        }
+    }
+}
+
+static void
+feed_mad(struct mad_fuzz *f, const struct roce_flow *flow,
+         const uint8_t *bytes, size_t len)
+{
+    struct roce_packet packet = {
+        .opcode = ROCE_UD_SEND_ONLY,
+        .dst_qpn = ROCE_QPN_GSI,
+        .qkey = ROCE_MAD_QKEY,
+        .src_qpn = ROCE_QPN_GSI,
+        .payload = bytes,
+        .payload_len = len,
+    };
+    uint8_t datagram[ROCE_MAX_HDR_LEN + ROCE_MAD_LEN + ROCE_ICRC_LEN];
+    struct roce_endpoint_event event;
+    struct roce_icrc_flow icrc;
+    struct roce_tx tx;
+
+    roce_packet_build(&packet, &tx);
+    roce_icrc_flow_init(&icrc, flow);
+    roce_icrc_seal(&icrc, 0, &tx);
+    roce_endpoint_input(&f->ep, flow, datagram,
+                        roce_tx_copy(&tx, datagram, sizeof datagram), f->now,
+                        &event);
+    ovs_assert(event.type == ROCE_CM_NONE || event.cm);
+}
+
+static void
+step_mad(struct mad_fuzz *f, uint8_t how)
+{
+    struct roce_flow flow = mad_flow(mad_next_byte(f));
+    uint8_t bytes[ROCE_MAD_LEN] = { 1, 7, 2, 3 };
+    uint8_t type = mad_next_byte(f);
+    struct roce_mad mad;
+
+    bytes[17] = 0x10 + type % ROCE_MAD_N_TYPES;
+    mad_next_bytes(f, bytes + 24, sizeof bytes - 24);
+    ovs_assert(!roce_mad_parse(bytes, sizeof bytes, &mad));
+    check_repacked(&mad);
+    improve(f, &mad, how, &flow);
+    mad.private_data = NULL;
+    mad.private_len = 0;
+    roce_mad_pack(&mad, bytes);
+    feed_mad(f, &flow, bytes, sizeof bytes);
+}
+
+static void
+step_raw(struct mad_fuzz *f)
+{
+    struct roce_flow flow = mad_flow(mad_next_byte(f));
+    uint8_t bytes[ROCE_MAD_LEN];
+    size_t len = mad_next_byte(f) + 1;
+    struct roce_mad mad;
+
+    mad_next_bytes(f, bytes, len);
+    if (!roce_mad_parse(bytes, len, &mad)) {
+        check_repacked(&mad);
+    }
+    feed_mad(f, &flow, bytes, len);
+}
+
+static void
+step_connect(struct mad_fuzz *f)
+{
+    struct roce_flow flow = mad_flow(mad_next_byte(f));
+    struct roce_cm_target target = {
+        .local_ip = flow.dst,
+        .remote_ip = flow.src,
+        .service_id = MAD_SERVICE,
+    };
+    struct roce_cm_side side = { .qpn = 0x20, .mtu = 1024 };
+    struct roce_cm *cm;
+
+    roce_endpoint_connect(&f->ep, &target, &side, "x", 1, f->now, &cm);
+}
+
+static void
+step_output(struct mad_fuzz *f)
+{
+    struct roce_endpoint_tx out;
+    int n = 0;
+
+    while (roce_endpoint_output(&f->ep, &out)) {
+        ovs_assert(n++ < 1000);
+    }
+}
+
+static void
+step_run(struct mad_fuzz *f, long long int wait)
+{
+    struct roce_endpoint_event event;
+    int n = 0;
+
+    f->now += wait;
+    do {
+        roce_endpoint_run(&f->ep, f->now, &event);
+        ovs_assert(n++ < 1000);
+    } while (event.type != ROCE_CM_NONE);
+}
+
+static void
+do_step(struct mad_fuzz *f)
+{
+    struct roce_cm_side side = { .qpn = 0x20, .mtu = 1024 };
+    uint8_t op = mad_next_byte(f);
+    struct roce_cm *cm = &f->cms[op >> 4 & (MAD_N_CMS - 1)];
+
+    switch (op & 0xf) {
+    case 0: step_raw(f); break;
+    case 1: step_connect(f); break;
+    case 2: roce_cm_accept(cm, &side, "y", 1, f->now); break;
+    case 3: roce_cm_reject(cm, ROCE_REJ_CONSUMER, NULL, 0, f->now); break;
+    case 4: roce_cm_disconnect(cm, f->now); break;
+    case 5: roce_cm_establish(cm, f->now); break;
+    case 6: step_output(f); break;
+    case 7: step_run(f, 1000LL << (op >> 4)); break;
+    default: step_mad(f, op >> 4 | (op & 8) << 4); break;
+    }
+}
+
+/* Disconnects everything and lets time go by. */
+static void
+check_rest(struct mad_fuzz *f)
+{
+    for (int i = 0; i < MAD_N_CMS; i++) {
+        roce_cm_disconnect(&f->cms[i], f->now);
+    }
+    for (int i = 0; i < 40; i++) {
+        step_run(f, 16 * 1000 * 1000);
+        step_output(f);
+    }
+    for (int i = 0; i < MAD_N_CMS; i++) {
+        ovs_assert(f->cms[i].state == ROCE_CM_IDLE);
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct mad_fuzz f = { .data = data, .size = size, .now = 1 };
+    struct roce_endpoint_config config = {
+        .guid = 1,
+        .secret = 2,
+        .max_mtu = 4096,
+        .max_half_open = 4,
+        .req_rate = 1000,
+        .req_burst = 100,
+        .qps = f.qps,
+        .cms = f.cms,
+        .n_qps = MAD_N_QPS,
+        .n_cms = MAD_N_CMS,
+    };
+
+    roce_endpoint_init(&f.ep, &config);
+    roce_endpoint_listen(&f.ep, MAD_SERVICE);
+    while (f.size) {
+        do_step(&f);
+    }
+    check_rest(&f);
+    return 0;
+}
