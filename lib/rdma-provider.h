@@ -257,7 +257,9 @@ struct ordma_provider {
      * =============== */
 
     /* Post the 'n' requests at 'wrs', at most ORDMA_MAX_BURST, with one
-     * doorbell.  Return how many were posted; less than 'n' means that the
+     * doorbell.  A send on a queue pair that was connected and has failed since
+     * is accepted and completes with an error: it tells how the sends before
+     * fared.  Return how many were posted; less than 'n' means that the
      * queue is full or the queue pair has failed. */
     int (*post_send)(struct ordma_conn *conn,
                      const struct ordma_send_wr wrs[], int n);

@@ -114,19 +114,19 @@ roce_qp_stop(struct roce_qp *qp, enum roce_status reason)
 }
 
 /* Posts the 'len' bytes of 'data' as a message.  If 'signalled' is false, then
- * its success, but not its failure, goes without a completion.
+ * its success, but not its failure, goes without a completion.  If 'qp' has
+ * ended, it completes at once as flushed, which tells the caller that all sends
+ * before that are without a completion were successful.
  *
- * Returns 0 if successful, otherwise EPIPE if 'qp' has ended, EMSGSIZE if
- * the message is too long, or ENOBUFS if the ring is full. */
+ * Returns 0 if successful, otherwise EMSGSIZE if the message is too long, or
+ * ENOBUFS if the ring is full. */
 int
 roce_qp_post_send(struct roce_qp *qp, const void *data, uint32_t len,
                   uint64_t wr_id, bool signalled)
 {
     struct roce_requester *req = &qp->req;
 
-    if (qp->state != ROCE_QP_READY) {
-        return EPIPE;
-    } else if (len > ROCE_MAX_MESSAGE) {
+    if (len > ROCE_MAX_MESSAGE) {
         return EMSGSIZE;
     } else if (req->posted - req->polled > req->mask) {
         return ENOBUFS;
@@ -140,6 +140,9 @@ roce_qp_post_send(struct roce_qp *qp, const void *data, uint32_t len,
         .signalled = signalled,
     };
     req->posted_pos += len;
+    if (qp->state == ROCE_QP_ERROR) {
+        roce_req_flush(req, ROCE_FLUSHED);
+    }
     return 0;
 }
 

@@ -260,7 +260,6 @@ expect_end(enum roce_status status)
 {
     ovs_assert(rig.a.qp.state == ROCE_QP_ERROR);
     ovs_assert(rig.a.qp.status == status);
-    ovs_assert(roce_qp_post_send(&rig.a.qp, noise, 1, 0, true) == EPIPE);
     ovs_assert(roce_qp_post_recv(&rig.a.qp, noise, 1, 0) == EPIPE);
 }
 
@@ -448,6 +447,19 @@ test_timeout(void)
     expect_end(ROCE_NO_ACK);
     expect_completion(false, 0, ROCE_NO_ACK);
     expect_completion(false, 1, ROCE_FLUSHED);
+    expect_no_completion();
+}
+
+/* What is posted after the end is flushed, signalled or not. */
+static void
+test_post_after_end(void)
+{
+    roce_qp_stop(&rig.a.qp, ROCE_STOPPED);
+    expect_end(ROCE_STOPPED);
+    expect_no_completion();
+    ovs_assert(!roce_qp_post_send(&rig.a.qp, noise, 1, 5, false));
+    ovs_assert(!drain());
+    expect_completion(false, 5, ROCE_FLUSHED);
     expect_no_completion();
 }
 
@@ -784,7 +796,7 @@ test_directed(void)
         test_segments, test_window_packets, test_window_bytes,
         test_gap_reported, test_gap_reported_again, test_not_ready,
         test_timer, test_ask_every, test_ghosts, test_timeout,
-        test_refused_by_peer, test_rnr_retries, test_rnr_endless,
+        test_post_after_end, test_refused_by_peer, test_rnr_retries, test_rnr_endless,
         test_unsignalled, test_receive, test_not_asked, test_duplicates,
         test_gap, test_gap_filled, test_gap_shuffled, test_solicited,
         test_no_buffer, test_strangers, test_stop,
