@@ -95,8 +95,8 @@ make_key(bool flow, ovs_be64 key)
     };
 }
 
-/* Returns the provider that 'dev' should use now, and stores in '*reason' static
- * text that says why. */
+/* Returns the provider that 'dev' should use now, and stores in '*reason'
+ * static text that says why. */
 static const struct ordma_provider *
 choose_provider(const struct netdev_rdma *dev, const char **reason)
     OVS_REQUIRES(ordma_mutex)
@@ -114,8 +114,8 @@ choose_provider(const struct netdev_rdma *dev, const char **reason)
                                  reason);
 }
 
-/* Has ports whose connection is down change to another provider, if that is the
- * right one by now: an address or an RDMA device may have come or gone. */
+/* Has ports whose connection is down change to another provider, if that is
+ * the right one by now: an address or an RDMA device may have come or gone. */
 static void
 recheck_providers(void)
     OVS_REQUIRES(ordma_mutex)

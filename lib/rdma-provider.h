@@ -257,8 +257,8 @@ struct ordma_provider {
      * =============== */
 
     /* Post the 'n' requests at 'wrs', at most ORDMA_MAX_BURST, with one
-     * doorbell.  A send on a queue pair that was connected and has failed since
-     * is accepted and completes with an error: it tells how the sends before
+     * doorbell.  A send on a queue pair that was connected and has failed
+     * since is accepted and completes with an error: it tells how the sends before
      * fared.  Return how many were posted; less than 'n' means that the
      * queue is full or the queue pair has failed. */
     int (*post_send)(struct ordma_conn *conn,
@@ -284,8 +284,8 @@ extern const struct ordma_provider ordma_soft_provider;
 const struct ordma_provider *ordma_provider_lookup(const char *name);
 
 /* Returns the provider to use for connections to 'remote', from 'local' unless
- * that is all zeros, through the device 'rdma_dev' unless that is null.  Stores
- * in '*reason' static text that says why. */
+ * that is all zeros, through the device 'rdma_dev' unless that is null.
+ * Stores in '*reason' static text that says why. */
 const struct ordma_provider *ordma_provider_choose(
     const struct in6_addr *remote, const struct in6_addr *local,
     const char *rdma_dev, const char **reason) OVS_REQUIRES(ordma_mutex);

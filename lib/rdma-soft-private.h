@@ -49,15 +49,15 @@
  * for a certain one.
  *
  * A system call that finds nothing costs 100 times as much as all else in the
- * poll of an idle port.  So after one has found nothing, the next must wait, at
- * first for SOFT_MIN_PAUSE, then twice as long each time, until
+ * poll of an idle port.  So after one has found nothing, the next must wait,
+ * at first for SOFT_MIN_PAUSE, then twice as long each time, until
  * SOFT_MAX_PAUSE.  An idle device thus costs up to 30,000 system calls a
  * second, whatever the number of its ports and of the cores that poll them:
  * about one hundredth of a core.
  *
  * The main thread receives MADs, which have a socket of their own, and only
- * while a connection that we have accepted waits for a sign that the peer knows
- * it, which may be a packet instead of a MAD, it receives those too.
+ * while a connection that we have accepted waits for a sign that the peer
+ * knows it, which may be a packet instead of a MAD, it receives those too.
  *
  *
  * Who sends
@@ -72,8 +72,8 @@
  * belong to completes and its buffer is used for something else.  That cannot
  * be while the peer still has use for these packets: only its acknowledgment
  * completes the send, and it drops what it has acknowledged without a look at
- * the payload.  But when the queue pair ends, sends complete without the peer's
- * consent: then poll() waits until nobody sends.
+ * the payload.  But when the queue pair ends, sends complete without the
+ * peer's consent: then poll() waits until nobody sends.
  *
  *
  * Locks

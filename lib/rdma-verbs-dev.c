@@ -181,8 +181,8 @@ verbs_enumerate(struct sset *names)
     }
 }
 
-/* The kernel lists the GIDs of all ports, which are IP addresses on RoCE.  That
- * includes devices that could not be opened. */
+/* The kernel lists the GIDs of all ports, which are IP addresses on RoCE.
+ * That includes devices that could not be opened. */
 bool
 verbs_has_addr(const struct in6_addr *ip)
 {

@@ -115,8 +115,8 @@ roce_qp_stop(struct roce_qp *qp, enum roce_status reason)
 
 /* Posts the 'len' bytes of 'data' as a message.  If 'signalled' is false, then
  * its success, but not its failure, goes without a completion.  If 'qp' has
- * ended, it completes at once as flushed, which tells the caller that all sends
- * before that are without a completion were successful.
+ * ended, it completes at once as flushed, which tells the caller that all
+ * sends before that are without a completion were successful.
  *
  * Returns 0 if successful, otherwise EMSGSIZE if the message is too long, or
  * ENOBUFS if the ring is full. */

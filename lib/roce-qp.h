@@ -103,8 +103,8 @@
  * A queue pair ends once and for all when the peer does not answer, refuses a
  * message or breaks the protocol, and when roce_qp_stop() is called.  It does
  * so in three phases: it takes no packet and no receive from then on, and no
- * send other than to flush it; its timer stops; all work requests complete, the one at fault with the
- * reason and the others as flushed.  After the last completion is polled,
+ * send other than to flush it; its timer stops; all work requests complete,
+ * the one at fault with the reason and the others as flushed.  After the last completion is polled,
  * nothing refers to posted memory any longer.  A negative acknowledgment that
  * tells the peer why may still be waiting for roce_qp_output().
  *
