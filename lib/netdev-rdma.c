@@ -212,7 +212,8 @@ netdev_rdma_construct(struct netdev *netdev)
     struct netdev_rdma *dev = CONTAINER_OF(netdev, struct netdev_rdma, up);
 
     ovsrcu_init(&dev->session, NULL);
-    ovsrcu_init(&dev->tnl_config, xzalloc(sizeof(struct netdev_tunnel_config)));
+    ovsrcu_init(&dev->tnl_config,
+                xzalloc(sizeof(struct netdev_tunnel_config)));
     atomic_init(&dev->is_up, true);
 
     ovs_mutex_lock(&ordma_mutex);

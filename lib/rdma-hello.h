@@ -64,7 +64,7 @@ struct ordma_hello {
     uint32_t features;          /* ORDMA_FEATURE_*, both sides must agree. */
     uint32_t max_msg;           /* Longest message sender receives, bytes. */
     uint16_t credits;           /* DATA messages its receiver may send. */
-    uint8_t n_lanes;            /* Lanes the sender has, 1...ORDMA_MAX_LANES. */
+    uint8_t n_lanes;            /* Lanes of the sender, 1...ORDMA_MAX_LANES. */
     uint8_t lane;               /* This connection's lane. */
     uint64_t session;           /* Random number chosen by the side that dialed
                                  * lane 0; never 0. */

@@ -248,8 +248,8 @@ ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
 
 /* Send side. */
 
-/* Fills in the header of 'msg', and '*wr' to send it.  Returns false if that is
- * impossible, because the memory of 'msg' is not registered any more. */
+/* Fills in the header of 'msg', and '*wr' to send it.  Returns false if that
+ * is impossible, because the memory of 'msg' is not registered any more. */
 static bool
 prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
              const struct ordma_tx_msg *msg, uint32_t index,
@@ -289,8 +289,8 @@ prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
     return true;
 }
 
-/* Posts the 'n' messages 'msgs', for which there is room.  Returns how many the
- * ring has taken: less than 'n' means that the lane has failed. */
+/* Posts the 'n' messages 'msgs', for which there is room.  Returns how many
+ * the ring has taken: less than 'n' means that the lane has failed. */
 static int
 post_messages(struct ordma_lane *lane, enum ordma_msg_type type,
               const struct ordma_tx_msg msgs[], int n)

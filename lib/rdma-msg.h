@@ -46,7 +46,7 @@
  * =============
  *
  * The functions are pure: no lock, clock, allocation or global state.  The
- * parser trusts nothing in the bytes it is given and reads none beyond them. */
+ * parser trusts nothing in its input and reads nothing beyond it. */
 
 #define ORDMA_MSG_VERSION 1
 #define ORDMA_MSG_HEADER_LEN 8
@@ -88,7 +88,7 @@ enum ordma_record_flags {
     ORDMA_REC_OAM        = 1 << 6,   /* OAM frame (as in Geneve). */
     ORDMA_REC_IP_PARTIAL = 1 << 5,   /* IP checksum not computed yet. */
     ORDMA_REC_L4_PARTIAL = 1 << 4,   /* TCP, UDP or SCTP checksum, likewise. */
-    ORDMA_REC_L4_GOOD    = 1 << 3,   /* Sender knows the L4 checksum is good. */
+    ORDMA_REC_L4_GOOD    = 1 << 3,   /* L4 checksum was found good. */
     ORDMA_REC_HASH       = 1 << 2,   /* 'hash' is valid. */
 };
 #define ORDMA_REC_KNOWN_FLAGS                                           \

@@ -107,7 +107,7 @@ struct ordma_conn {
     const struct ordma_provider *provider;
     void *aux;                  /* The user's. */
     struct ordma_dev *dev;      /* Null before RESOLVED or REQUEST. */
-    struct in6_addr local;      /* Own address (IPv4: mapped), once resolved. */
+    struct in6_addr local;      /* Our address (IPv4: mapped), if resolved. */
     struct in6_addr remote;     /* Peer's address (IPv4: mapped). */
     ovs_be16 dst_port;          /* Connection manager port on passive side. */
     uint32_t max_inline;        /* Bytes that ORDMA_SEND_INLINE can send. */
@@ -257,10 +257,10 @@ struct ordma_provider {
      * =============== */
 
     /* Post the 'n' requests at 'wrs', at most ORDMA_MAX_BURST, with one
-     * doorbell.  A send on a queue pair that was connected and has failed
-     * since is accepted and completes with an error: it tells how the sends before
-     * fared.  Return how many were posted; less than 'n' means that the
-     * queue is full or the queue pair has failed. */
+     * doorbell.  Return how many were posted; less than 'n' means that the
+     * queue is full or the queue pair has failed.  A send to a queue pair that
+     * was connected and has failed since is accepted and completes with an
+     * error: that tells how the sends before it fared. */
     int (*post_send)(struct ordma_conn *conn,
                      const struct ordma_send_wr wrs[], int n);
     int (*post_recv)(struct ordma_conn *conn,

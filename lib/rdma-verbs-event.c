@@ -213,7 +213,8 @@ verbs_next_event(struct ordma_event *event)
     if (verbs_next_failure(event)) {
         return true;
     }
-    while (verbs_channel && !interesting && !rdma_get_cm_event(verbs_channel, &cm_event)) {
+    while (verbs_channel && !interesting
+           && !rdma_get_cm_event(verbs_channel, &cm_event)) {
         interesting = verbs_translate(cm_event, event);
         if (interesting && event->type == ORDMA_EV_REJECTED) {
             event->reason = reject_reason(cm_event);

@@ -104,9 +104,10 @@
  * message or breaks the protocol, and when roce_qp_stop() is called.  It does
  * so in three phases: it takes no packet and no receive from then on, and no
  * send other than to flush it; its timer stops; all work requests complete,
- * the one at fault with the reason and the others as flushed.  After the last completion is polled,
- * nothing refers to posted memory any longer.  A negative acknowledgment that
- * tells the peer why may still be waiting for roce_qp_output().
+ * the one at fault with the reason and the others as flushed.  After the last
+ * completion is polled, nothing refers to posted memory any longer.  A
+ * negative acknowledgment that tells the peer why may still be waiting for
+ * roce_qp_output().
  *
  *
  * Thread-safety
