@@ -108,12 +108,10 @@ verbs_device_removal(struct rdma_cm_id *id, struct ordma_event *event)
     return true;
 }
 
-/* Translates 'cm_event' to '*event'.  Returns false if it is of no interest to
- * the user of the provider. */
-static bool
-verbs_translate(const struct rdma_cm_event *cm_event,
-                struct ordma_event *event)
-    OVS_REQUIRES(ordma_mutex)
+/* Copies to '*event' what all events of the event channel have. */
+static void
+verbs_copy_event(const struct rdma_cm_event *cm_event,
+                 struct ordma_event *event)
 {
     struct verbs_conn *conn = cm_event->id->context;
 
@@ -125,7 +123,18 @@ verbs_translate(const struct rdma_cm_event *cm_event,
         memcpy(event->private_data, cm_event->param.conn.private_data,
                event->private_data_len);
     }
+}
 
+/* Translates 'cm_event' to '*event'.  Returns false if it is of no interest to
+ * the user of the provider. */
+static bool
+verbs_translate(const struct rdma_cm_event *cm_event,
+                struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_conn *conn = cm_event->id->context;
+
+    verbs_copy_event(cm_event, event);
     switch (cm_event->event) {
     case RDMA_CM_EVENT_ADDR_RESOLVED:
         return verbs_addr_resolved(conn, event);
