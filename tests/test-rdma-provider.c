@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+/* Two of these, each with a provider of its own, are an RDMA provider's test
+ * against another implementation:
+ *
+ *     ovstest-rdma test-rdma-provider PROVIDER listen PEER
+ *     ovstest-rdma test-rdma-provider PROVIDER dial PEER
+ *
+ * The side that dials sends the messages of each round below, and the other
+ * sends each of them back.  Nobody knows of credits here: in a late round the
+ * receiver has no buffers at first, so that its queue pair answers "receiver
+ * not ready", which ports avoid. */
+
+#undef NDEBUG
+#include <config.h>
+
+#include <assert.h>
+#include <string.h>
+
+#include "ovs-thread.h"
+#include "ovstest.h"
+#include "packets.h"
+#include "rdma-provider.h"
+#include "timeval.h"
+#include "util.h"
+
+#define PORT 6081
+#define DEPTH 16
+#define MAX_LEN 262144
+#define TIMEOUT 100             /* Seconds, for all. */
+#define LATE_MS 100
+
+struct round {
+    uint32_t len;               /* Of each message. */
+    int n;                      /* Messages, at most DEPTH. */
+    bool late;
+};
+
+/* Around the path MTU, and as large as segmentation offload makes them. */
+static const struct round rounds[] = {
+    { 1, 1, false }, { 8, DEPTH, false }, { 255, DEPTH, false },
+    { 1023, 3, false }, { 1024, 3, false }, { 1025, 3, false },
+    { 4095, 3, false }, { 4096, 3, false }, { 4097, 3, false },
+    { 9014, DEPTH, false }, { 65537, DEPTH, false }, { MAX_LEN, 4, false },
+    { 64, 1, true }, { 64, DEPTH, true }, { 65537, DEPTH, true },
+    { 100, 2, true },
+};
+
+static const struct ordma_provider *provider;
+static struct ordma_conn *conn;
+static bool established, disconnected;
+static struct ordma_mr *mr;
+static uint8_t *memory;         /* DEPTH to send, DEPTH to receive. */
+static int n_sent, n_received;  /* Completions in this round. */
+static uint32_t received_len[DEPTH];
+
+static uint8_t *
+buffer(int i)
+{
+    return memory + i * MAX_LEN;
+}
+
+/* Makes the queue pair of 'conn', which has got a device. */
+static void
+prepare(void)
+{
+    struct ordma_qp_cap cap = { .n_send = DEPTH, .n_recv = DEPTH };
+
+    assert(!provider->create_qp(conn, &cap));
+    assert(!provider->reg_mr(conn->dev, memory, 2 * DEPTH * MAX_LEN, &mr));
+}
+
+static void
+handle_event(const struct ordma_event *event)
+{
+    switch (event->type) {
+    case ORDMA_EV_RESOLVED:
+        if (event->conn == conn) {
+            prepare();
+            assert(!provider->connect(conn, "hello", 5));
+        }
+        break;
+
+    case ORDMA_EV_REQUEST:
+        assert(!memcmp(event->private_data, "hello", 5));
+        conn = event->conn;
+        prepare();
+        assert(!provider->accept(conn, "hello yourself", 14));
+        break;
+
+    case ORDMA_EV_ESTABLISHED:
+        established = true;
+        break;
+
+    case ORDMA_EV_DISCONNECTED:
+        disconnected = true;
+        break;
+
+    case ORDMA_EV_REJECTED:
+    case ORDMA_EV_FAILED:
+    default:
+        ovs_fatal(0, "%s", event->reason);
+    }
+}
+
+/* Does what there is to do. */
+static void
+run(void)
+{
+    struct ordma_event event;
+    struct ordma_wc wc;
+
+    provider->run();
+    while (provider->next_event(&event)) {
+        handle_event(&event);
+    }
+    while (established && provider->poll(conn, &wc, 1)) {
+        if (wc.error) {
+            ovs_fatal(0, "message %d of %s: %s", (int) wc.wr_id % DEPTH,
+                      wc.wr_id < DEPTH ? "those sent" : "those received",
+                      wc.error);
+        }
+        if (wc.wr_id < DEPTH) {
+            n_sent++;
+        } else {
+            received_len[wc.wr_id - DEPTH] = wc.byte_len;
+            n_received++;
+        }
+    }
+}
+
+/* Byte 'ofs' of message 'i' of a round. */
+static uint8_t
+pattern(int i, uint32_t ofs)
+{
+    return i + 7 * ofs + (ofs >> 8);
+}
+
+static void
+send_round(const struct round *round)
+{
+    for (int i = 0; i < round->n; i++) {
+        struct ordma_send_wr wr = {
+            .wr_id = i,
+            .addr = buffer(i),
+            .len = round->len,
+            .lkey = mr->lkey,
+            .flags = ORDMA_SEND_SIGNALED,
+        };
+
+        for (uint32_t ofs = 0; ofs < round->len; ofs++) {
+            buffer(i)[ofs] = pattern(i, ofs);
+        }
+        assert(provider->post_send(conn, &wr, 1) == 1);
+    }
+    while (n_sent < round->n) {
+        run();
+    }
+    n_sent = 0;
+}
+
+static void
+post_round(const struct round *round)
+{
+    for (int i = 0; i < round->n; i++) {
+        struct ordma_recv_wr wr = {
+            .wr_id = DEPTH + i,
+            .addr = buffer(DEPTH + i),
+            .len = MAX_LEN,
+            .lkey = mr->lkey,
+        };
+
+        memset(wr.addr, 0, round->len);
+        assert(provider->post_recv(conn, &wr, 1) == 1);
+    }
+}
+
+static void
+receive_round(const struct round *round)
+{
+    if (round->late) {
+        long long int end = time_msec() + LATE_MS;
+
+        while (time_msec() < end) {
+            run();
+        }
+        post_round(round);
+    }
+    while (n_received < round->n) {
+        run();
+    }
+    n_received = 0;
+    for (int i = 0; i < round->n; i++) {
+        assert(received_len[i] == round->len);
+        for (uint32_t ofs = 0; ofs < round->len; ofs++) {
+            if (buffer(DEPTH + i)[ofs] != pattern(i, ofs)) {
+                ovs_fatal(0, "message %d of %"PRIu32" bytes: byte %"PRIu32
+                          " is wrong", i, round->len, ofs);
+            }
+        }
+    }
+}
+
+/* Buffers for a round are posted before the peer can know that it begins. */
+static void
+dialing_side(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+        if (!rounds[i].late) {
+            post_round(&rounds[i]);
+        }
+        send_round(&rounds[i]);
+        receive_round(&rounds[i]);
+    }
+    provider->disconnect(conn);
+}
+
+static void
+listening_side(void)
+{
+    post_round(&rounds[0]);
+    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+        receive_round(&rounds[i]);
+        if (i + 1 < ARRAY_SIZE(rounds) && !rounds[i + 1].late) {
+            post_round(&rounds[i + 1]);
+        }
+        send_round(&rounds[i]);
+    }
+    while (!disconnected) {
+        run();
+    }
+}
+
+/* Dials 'peer'.  The soft provider listens where somebody has dialed from, so
+ * that the side that listens does it as well, and leaves it at that. */
+static struct ordma_conn *
+dial(const char *peer)
+{
+    struct ordma_dial target = { .port = htons(PORT) };
+    struct ordma_conn *new;
+    ovs_be32 ip;
+
+    if (ip_parse(peer, &ip)) {
+        in6_addr_set_mapped_ipv4(&target.remote, ip);
+    } else if (!ipv6_parse(peer, &target.remote)) {
+        ovs_fatal(0, "%s: not an address", peer);
+    }
+    if (provider->dial(&target, NULL, &new)) {
+        ovs_fatal(0, "cannot dial");
+    }
+    return new;
+}
+
+static void
+test_rdma_provider_main(int argc, char *argv[])
+{
+    bool listens;
+
+    if (argc != 4) {
+        ovs_fatal(0, "usage: %s PROVIDER listen|dial PEER", argv[0]);
+    }
+    set_program_name(argv[0]);
+    provider = ordma_provider_lookup(argv[1]);
+    if (!provider) {
+        ovs_fatal(0, "%s: no such provider", argv[1]);
+    }
+    listens = !strcmp(argv[2], "listen");
+    memory = xmalloc(2 * DEPTH * MAX_LEN);
+    time_alarm(TIMEOUT);
+
+    ovs_mutex_lock(&ordma_mutex);
+    assert(!provider->listen(htons(PORT)));
+    if (listens) {
+        dial(argv[3]);
+        puts("listening");
+        fflush(stdout);
+    } else {
+        conn = dial(argv[3]);
+    }
+    while (!established) {
+        run();
+    }
+    if (listens) {
+        listening_side();
+    } else {
+        dialing_side();
+    }
+    provider->destroy(conn);
+    provider->unlisten(htons(PORT));
+    ovs_mutex_unlock(&ordma_mutex);
+}
+
+OVSTEST_REGISTER("test-rdma-provider", test_rdma_provider_main);
