@@ -27,6 +27,8 @@ rdma_suites = lab
 
 # Each suite is generated from a .at file of its name, which may include these.
 rdma_tests_at = \
+	tests/hosts-macros.at \
+	tests/hosts.at \
 	tests/lab-macros.at \
 	tests/lab.at \
 	tests/netdev-rdma.at \
