@@ -305,7 +305,7 @@ parse_args(const char *name, const struct smap *args, struct config *config)
     tnl->dont_fragment = true;
     tnl->pt_mode = NETDEV_PT_LEGACY_L2;
     config->n_rxq = 1;
-    config->n_rxq_desc = NETDEV_RDMA_DEFAULT_DESC;
+    config->n_rxq_desc = NETDEV_RDMA_DEFAULT_RXQ_DESC;
     config->n_txq_desc = NETDEV_RDMA_DEFAULT_DESC;
     parse_provider("auto", &config->options);
 

@@ -25,6 +25,7 @@
 #include "rdma-peer.h"
 #include "rdma-session.h"
 #include "rdma-stats.h"
+#include "userspace-tso.h"
 
 /* The netdev class "rdma"
  * =======================
@@ -53,6 +54,8 @@
 #define NETDEV_RDMA_DEFAULT_PORT 6081
 #define NETDEV_RDMA_DEFAULT_MTU 1500
 #define NETDEV_RDMA_DEFAULT_DESC 2048
+#define NETDEV_RDMA_DEFAULT_RXQ_DESC \
+    (userspace_tso_enabled() ? 1024 : NETDEV_RDMA_DEFAULT_DESC)
 #define NETDEV_RDMA_DEFAULT_TTL 64
 
 /* A message of one record must fit into an mbuf, whose size is a uint16_t. */
@@ -104,7 +107,11 @@ struct netdev_rdma {
     struct netdev_rdma_queue *rxqs; /* Likewise, have.n_rxq. */
     struct ordma_pool *rx_pool; /* Messages received. */
     struct ordma_pool *tx_pool; /* Messages to send, frames copied. */
+    struct ordma_pool *big_pool; /* What is too long for 'tx_pool'; the same
+                                  * pool unless 'has_offload'. */
     uint32_t max_frame;         /* Longest frame, Ethernet header included. */
+    uint32_t max_tso_frame;     /* Longest frame yet to be cut to segments. */
+    bool has_offload;           /* Is userspace-tso-enable set? */
 
     /* The main thread's. */
     struct ovs_list node OVS_GUARDED;   /* In 'netdev_rdma_list'. */
@@ -174,6 +181,14 @@ netdev_rdma_is_up(const struct netdev_rdma *dev)
     atomic_read_relaxed(&CONST_CAST(struct netdev_rdma *, dev)->is_up,
                         &is_up);
     return is_up;
+}
+
+/* Returns the longest frame that 'dev' takes from a bridge or from its peer,
+ * yet to be cut to segments if 'tso' is true. */
+static inline uint32_t
+netdev_rdma_max_frame(const struct netdev_rdma *dev, bool tso)
+{
+    return tso ? dev->max_tso_frame : dev->max_frame;
 }
 
 /* Members of the class that are not in netdev-rdma.c. */

@@ -24,6 +24,7 @@
 #include "openvswitch/vlog.h"
 #include "rdma-compat.h"
 #include "rdma-lane.h"
+#include "rdma-offload.h"
 #include "rdma-pool.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_rdma_rx);
@@ -83,6 +84,17 @@ set_metadata(struct dp_packet *packet, const struct ordma_session *session,
     }
 }
 
+/* Notes in 'packet' what its sender has left to others.  Returns false if that
+ * makes no sense. */
+static bool
+take_offload(const struct netdev_rdma *dev, const struct ordma_record *rec,
+             struct dp_packet *packet)
+{
+    return (dev->has_offload
+            ? ordma_offload_to_packet(rec, packet)
+            : !(rec->flags & ORDMA_REC_PARTIAL));
+}
+
 /* Adds 'mbuf', which holds the frame of 'rec' and nothing else, to the
  * batch. */
 static void
@@ -93,6 +105,11 @@ deliver(struct rx_target *target, struct rte_mbuf *mbuf,
 
     ordma_packet_init_fields(packet);
     set_metadata(packet, target->session, rec);
+    if (OVS_UNLIKELY(!take_offload(target->dev, rec, packet))) {
+        ordma_stats_add(target->stats, ORDMA_RX_INVALID_HWOL_DROPS, 1);
+        dp_packet_delete(packet);
+        return;
+    }
     if (rec->flags & ORDMA_REC_HASH) {
         dp_packet_set_rss_hash(packet, rec->hash);
     }
@@ -109,7 +126,9 @@ admit(struct rx_target *target, const struct ordma_record *rec)
 
     if (OVS_UNLIKELY(!is_right_key(target->session, rec))) {
         reason = ORDMA_RX_WRONG_KEY_DROPS;
-    } else if (OVS_UNLIKELY(rec->frame_len > target->dev->max_frame)) {
+    } else if (OVS_UNLIKELY(rec->frame_len
+                            > netdev_rdma_max_frame(target->dev,
+                                                    rec->gso_size))) {
         reason = ORDMA_RX_OVERSIZE_DROPS;
     } else if (OVS_UNLIKELY(!netdev_rdma_is_up(target->dev))) {
         reason = ORDMA_RX_ADMIN_DOWN_DROPS;
@@ -139,12 +158,15 @@ deliver_in_place(struct rx_target *target, struct rte_mbuf *mbuf,
 static void
 deliver_copy(struct rx_target *target, const struct ordma_record *rec)
 {
+    const struct netdev_rdma *dev = target->dev;
+    const struct ordma_pool *pool = (rec->frame_len <= dev->tx_pool->data_len
+                                     ? dev->tx_pool : dev->big_pool);
     struct rte_mbuf *mbuf;
 
     if (!admit(target, rec)) {
         return;
     }
-    mbuf = rte_pktmbuf_alloc(target->dev->tx_pool->mp);
+    mbuf = rte_pktmbuf_alloc(pool->mp);
     if (OVS_UNLIKELY(!mbuf)) {
         ordma_stats_add(target->stats, ORDMA_RX_NO_BUFFER_DROPS, 1);
         return;

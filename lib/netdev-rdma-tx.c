@@ -25,6 +25,7 @@
 #include "rdma-compat.h"
 #include "rdma-lane.h"
 #include "rdma-mem.h"
+#include "rdma-offload.h"
 #include "rdma-pool.h"
 
 /* Sending: frames become records, records become messages, messages go to
@@ -42,7 +43,8 @@ struct tx_burst {
     struct netdev_rdma *dev;
     struct ordma_stats *stats;
     struct ordma_lane *lane;
-    uint32_t max_msg;           /* Longest message to build by copying. */
+    uint32_t max_msg;           /* Longest message to send. */
+    uint32_t max_shared;        /* Longest for more than one frame. */
     unsigned int mem_hint;
 
     int n_msgs;
@@ -125,8 +127,11 @@ burst_get_open(struct tx_burst *burst, size_t size)
     struct ordma_tx_msg *msg = &burst->msgs[burst->n_msgs - 1];
 
     if (!burst->open
-        || rte_pktmbuf_data_len(msg->mbuf) + size > burst->max_msg) {
-        struct rte_mbuf *mbuf = rte_pktmbuf_alloc(burst->dev->tx_pool->mp);
+        || rte_pktmbuf_data_len(msg->mbuf) + size > burst->max_shared) {
+        const struct ordma_pool *pool
+            = (ORDMA_MSG_HEADER_LEN + size <= burst->max_shared
+               ? burst->dev->tx_pool : burst->dev->big_pool);
+        struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool->mp);
 
         if (!mbuf) {
             return NULL;
@@ -179,11 +184,19 @@ burst_add(struct tx_burst *burst, struct dp_packet *packet)
         drop(stats, ORDMA_TX_NO_TUNNEL_DROPS, packet);
         return;
     }
-    if (OVS_UNLIKELY(len > burst->dev->max_frame)) {
+    if (OVS_UNLIKELY(len > netdev_rdma_max_frame(
+                               burst->dev, ordma_packet_is_tso(packet)))) {
         drop(stats, ORDMA_TX_MTU_EXCEEDED_DROPS, packet);
         return;
     }
     packet_to_record(packet, &rec);
+    if (burst->dev->has_offload
+        && OVS_UNLIKELY(!ordma_offload_to_record(
+                            packet, burst->dev->max_frame - NETDEV_RDMA_L2_LEN,
+                            &rec))) {
+        drop(stats, ORDMA_TX_INVALID_HWOL_DROPS, packet);
+        return;
+    }
     if (OVS_UNLIKELY(ORDMA_MSG_HEADER_LEN
                      + ordma_record_size(rec.opts_len, len)
                      > burst->max_msg)) {
@@ -252,7 +265,8 @@ send_to_lane(struct netdev_rdma *dev, struct ordma_stats *stats,
     burst.dev = dev;
     burst.stats = stats;
     burst.lane = session->links[lane].lane;
-    burst.max_msg = MIN(session->max_msg, dev->tx_pool->data_len);
+    burst.max_msg = MIN(session->max_msg, dev->big_pool->data_len);
+    burst.max_shared = MIN(session->max_msg, dev->tx_pool->data_len);
     burst.mem_hint = 0;
     burst.n_msgs = 0;
     burst.open = false;

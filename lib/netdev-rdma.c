@@ -27,6 +27,7 @@
 #include "openvswitch/vlog.h"
 #include "ovs-numa.h"
 #include "ovs-thread.h"
+#include "rdma-compat.h"
 #include "rdma-mem.h"
 #include "rdma-pool.h"
 #include "seq.h"
@@ -46,7 +47,11 @@ VLOG_DEFINE_THIS_MODULE(netdev_rdma);
 /* Received packets that may be in queues of other ports, and frames copied
  * likewise, beyond the buffers posted. */
 #define N_SPARE_RX 1024
+#define N_SPARE_BIG_RX 512      /* The same if a buffer takes 64 kB. */
 #define N_SPARE_COPY 4096
+
+/* Frames yet to be cut to segments that are copied at a time. */
+#define N_BIG_COPY 256
 
 struct ovs_list netdev_rdma_list OVS_GUARDED_BY(ordma_mutex)
     = OVS_LIST_INITIALIZER(&netdev_rdma_list);
@@ -154,6 +159,7 @@ netdev_rdma_restart(struct netdev_rdma *dev)
             .tos = tnl->tos,
             .rdma_dev = (dev->options.rdma_dev[0]
                          ? dev->options.rdma_dev : NULL),
+            .features = dev->has_offload ? ORDMA_FEATURE_OFFLOAD : 0,
             .in_key = make_key(tnl->in_key_flow, tnl->in_key),
             .out_key = make_key(tnl->out_key_flow, tnl->out_key),
             .n_rxq = dev->have.n_rxq,
@@ -215,13 +221,17 @@ netdev_rdma_construct(struct netdev *netdev)
     ovsrcu_init(&dev->tnl_config,
                 xzalloc(sizeof(struct netdev_tunnel_config)));
     atomic_init(&dev->is_up, true);
+    dev->has_offload = userspace_tso_enabled();
+    if (dev->has_offload) {
+        ordma_netdev_take_offloads(netdev);
+    }
 
     ovs_mutex_lock(&ordma_mutex);
     eth_addr_random(&dev->mac);
     dev->want = (struct netdev_rdma_params) {
         .n_rxq = 1,
         .n_txq = 1,
-        .n_rxq_desc = NETDEV_RDMA_DEFAULT_DESC,
+        .n_rxq_desc = NETDEV_RDMA_DEFAULT_RXQ_DESC,
         .n_txq_desc = NETDEV_RDMA_DEFAULT_DESC,
         .mtu = NETDEV_RDMA_DEFAULT_MTU,
     };
@@ -256,6 +266,14 @@ queues_destroy(struct netdev_rdma_queue *queues, int n,
 }
 
 static void
+pools_unref(struct netdev_rdma *dev)
+{
+    ordma_pool_unref(dev->rx_pool);
+    ordma_pool_unref(dev->tx_pool);
+    ordma_pool_unref(dev->big_pool);
+}
+
+static void
 netdev_rdma_destruct(struct netdev *netdev)
 {
     struct netdev_rdma *dev = netdev_rdma_cast(netdev);
@@ -271,8 +289,7 @@ netdev_rdma_destruct(struct netdev *netdev)
     queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
     ovs_mutex_unlock(&ordma_mutex);
 
-    ordma_pool_unref(dev->rx_pool);
-    ordma_pool_unref(dev->tx_pool);
+    pools_unref(dev);
     ovsrcu_postpone(free, ovsrcu_get_protected(struct netdev_tunnel_config *,
                                                &dev->tnl_config));
 }
@@ -349,37 +366,52 @@ netdev_rdma_set_mtu(struct netdev *netdev, int mtu)
     return 0;
 }
 
-/* Creates the pools that 'params' want. */
+enum { RX_POOL, TX_POOL, BIG_POOL, N_POOLS };
+
+/* Creates the pools that 'params' want, for frames yet to be cut to segments
+ * too if 'tso' is true. */
 static int
 create_pools(const char *name, const struct netdev_rdma_params *params,
-             struct ordma_pool **rx_pool, struct ordma_pool **tx_pool)
+             bool tso, struct ordma_pool *pools[N_POOLS])
 {
     uint32_t one = ORDMA_MSG_MAX_OVERHEAD + params->mtu + NETDEV_RDMA_L2_LEN;
     uint16_t rx_len = ROUND_UP(MAX(one, MIN_MSG_SIZE), 64);
     uint16_t tx_len = ROUND_UP(MAX(one, MIN_COPY_SIZE), 64);
-    int error;
+    unsigned int n_rx = params->n_rxq * (params->n_rxq_desc
+                                         + ORDMA_LANE_RESERVE);
+    unsigned int n_tx = params->n_rxq * params->n_txq_desc;
+    const struct {
+        unsigned int n;
+        uint16_t data_len;
+    } sizes[N_POOLS] = {
+        [RX_POOL] = { n_rx + (tso ? N_SPARE_BIG_RX : N_SPARE_RX),
+                      tso ? ORDMA_POOL_MAX_LEN : rx_len },
+        [TX_POOL] = { n_tx + N_SPARE_COPY, tx_len },
+        [BIG_POOL] = { N_BIG_COPY, ORDMA_POOL_MAX_LEN },
+    };
 
-    error = ordma_pool_create(name,
-                              params->n_rxq * (params->n_rxq_desc
-                                               + ORDMA_LANE_RESERVE)
-                              + N_SPARE_RX, rx_len, params->numa_id, rx_pool);
-    if (!error) {
-        error = ordma_pool_create(name,
-                                  params->n_rxq * params->n_txq_desc
-                                  + N_SPARE_COPY,
-                                  tx_len, params->numa_id, tx_pool);
+    for (int i = 0; i < (tso ? N_POOLS : BIG_POOL); i++) {
+        int error = ordma_pool_create(name, sizes[i].n, sizes[i].data_len,
+                                      params->numa_id, &pools[i]);
+
         if (error) {
-            ordma_pool_unref(*rx_pool);
+            while (i-- > 0) {
+                ordma_pool_unref(pools[i]);
+            }
+            return error;
         }
     }
-    return error;
+    if (!tso) {
+        pools[BIG_POOL] = ordma_pool_ref(pools[TX_POOL]);
+    }
+    return 0;
 }
 
 static int
 netdev_rdma_reconfigure(struct netdev *netdev)
 {
     struct netdev_rdma *dev = netdev_rdma_cast(netdev);
-    struct ordma_pool *rx_pool, *tx_pool;
+    struct ordma_pool *pools[N_POOLS];
     struct netdev_rdma_params want;
     int error = 0;
 
@@ -388,22 +420,25 @@ netdev_rdma_reconfigure(struct netdev *netdev)
     if (dev->rx_pool && !memcmp(&want, &dev->have, sizeof want)) {
         goto out;
     }
-    error = create_pools(netdev_get_name(netdev), &want, &rx_pool, &tx_pool);
+    error = create_pools(netdev_get_name(netdev), &want, dev->has_offload,
+                         pools);
     if (error) {
         goto out;
     }
 
     queues_destroy(dev->rxqs, dev->have.n_rxq, &dev->stats);
     queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
-    ordma_pool_unref(dev->rx_pool);
-    ordma_pool_unref(dev->tx_pool);
+    pools_unref(dev);
 
     dev->have = want;
     dev->rxqs = queues_create(want.n_rxq);
     dev->txqs = queues_create(want.n_txq);
-    dev->rx_pool = rx_pool;
-    dev->tx_pool = tx_pool;
+    dev->rx_pool = pools[RX_POOL];
+    dev->tx_pool = pools[TX_POOL];
+    dev->big_pool = pools[BIG_POOL];
     dev->max_frame = want.mtu + NETDEV_RDMA_L2_LEN;
+    dev->max_tso_frame = (dev->has_offload ? dev->big_pool->data_len
+                          : dev->max_frame);
     netdev->n_rxq = want.n_rxq;
     netdev->n_txq = want.n_txq;
     netdev_rdma_restart(dev);

@@ -48,6 +48,13 @@
 /* The most lanes that two ports can have between them. */
 #define ORDMA_MAX_LANES 64
 
+/* Bits of ordma_hello's 'features'. */
+enum ordma_feature {
+    /* Frames may have ORDMA_REC_PARTIAL, ORDMA_REC_L4_GOOD and 'gso_size', and
+     * be as long as 'max_msg' allows if they have the last. */
+    ORDMA_FEATURE_OFFLOAD = 1 << 0,
+};
+
 /* How a port treats the keys of one direction. */
 enum ordma_key_mode {
     ORDMA_KEY_FIXED,            /* Frames carry the key configured, or 0. */
@@ -61,7 +68,7 @@ struct ordma_key {
 };
 
 struct ordma_hello {
-    uint32_t features;          /* ORDMA_FEATURE_*, both sides must agree. */
+    uint32_t features;          /* ORDMA_FEATURE_*: both sides must agree. */
     uint32_t max_msg;           /* Longest message sender receives, bytes. */
     uint16_t credits;           /* DATA messages its receiver may send. */
     uint8_t n_lanes;            /* Lanes of the sender, 1...ORDMA_MAX_LANES. */

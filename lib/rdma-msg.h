@@ -95,6 +95,9 @@ enum ordma_record_flags {
     (ORDMA_REC_KEY | ORDMA_REC_OAM | ORDMA_REC_IP_PARTIAL               \
      | ORDMA_REC_L4_PARTIAL | ORDMA_REC_L4_GOOD | ORDMA_REC_HASH)
 
+/* What the sender of a frame leaves to others. */
+#define ORDMA_REC_PARTIAL (ORDMA_REC_IP_PARTIAL | ORDMA_REC_L4_PARTIAL)
+
 /* A record: one frame and its tunnel metadata. */
 struct ordma_record {
     uint16_t frame_len;     /* Bytes of frame. */

@@ -139,6 +139,7 @@ peer_hello(const struct ordma_peer *peer, const struct ordma_session *session,
     const struct ordma_peer_config *config = &peer->config;
 
     return (struct ordma_hello) {
+        .features = config->features,
         .max_msg = config->rx_pool->data_len,
         .credits = ordma_lane_initial_credits(session->links[lane].lane),
         .n_lanes = config->n_rxq,
@@ -246,8 +247,8 @@ check_hello(const struct ordma_peer_config *config,
         || !ordma_keys_match(&hello->in_key, &config->out_key)) {
         return ORDMA_REFUSED_KEY;
     }
-    if (hello->features || hello->max_msg < ORDMA_MSG_MAX_OVERHEAD
-                                            + ORDMA_MIN_FRAME_LEN) {
+    if (hello->features != config->features
+        || hello->max_msg < ORDMA_MSG_MAX_OVERHEAD + ORDMA_MIN_FRAME_LEN) {
         return ORDMA_REFUSED_FEATURES;
     }
     return ORDMA_REFUSED_NONE;

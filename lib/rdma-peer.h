@@ -51,6 +51,7 @@ struct ordma_peer_config {
     ovs_be16 dst_port;              /* Connection manager port, both ends. */
     uint8_t tos;                    /* Traffic class of the connections. */
     const char *rdma_dev;           /* Device to use, or null for any. */
+    uint32_t features;              /* ORDMA_FEATURE_*. */
     struct ordma_key in_key, out_key;
 
     unsigned int n_rxq;             /* Lanes that we want. */

@@ -21,8 +21,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <rte_mbuf.h>
 
-struct rte_mempool;
+#include "util.h"
+
+/* Longest 'data_len' of a pool: the size of an mbuf is a uint16_t, and
+ * rte_pktmbuf_pool_create() wants it to be a multiple of 8. */
+#define ORDMA_POOL_MAX_LEN \
+    (ROUND_DOWN(UINT16_MAX, 8) - RTE_PKTMBUF_HEADROOM)
 
 /* Pools of packet buffers
  * =======================
@@ -38,10 +44,10 @@ struct ordma_pool {
     uint16_t data_len;          /* Bytes behind the headroom of a buffer. */
 };
 
-/* Creates a pool of at least 'n' buffers that hold 'data_len' bytes behind
- * RTE_PKTMBUF_HEADROOM, on NUMA node 'numa_id'.  'name' is for people.
- * Returns 0 and the pool in '*poolp', or a positive errno value.  Main
- * thread. */
+/* Creates a pool of at least 'n' buffers that hold 'data_len' bytes, at most
+ * ORDMA_POOL_MAX_LEN, behind RTE_PKTMBUF_HEADROOM, on NUMA node 'numa_id'.
+ * 'name' is for people.  Returns 0 and the pool in '*poolp', or a positive
+ * errno value.  Main thread. */
 int ordma_pool_create(const char *name, unsigned int n, uint16_t data_len,
                       int numa_id, struct ordma_pool **poolp);
 

@@ -40,6 +40,7 @@
     ORDMA_COUNTER(TX_NO_TUNNEL_DROPS)    /* No tunnel destination set. */    \
     ORDMA_COUNTER(TX_RUNT_DROPS)         /* Shorter than Ethernet. */        \
     ORDMA_COUNTER(TX_MTU_EXCEEDED_DROPS) /* Longer than MTU or peer takes. */ \
+    ORDMA_COUNTER(TX_INVALID_HWOL_DROPS) /* Headers unfit for offload. */    \
     ORDMA_COUNTER(TX_NO_BUFFER_DROPS)    /* Nothing to copy the frame to. */ \
     ORDMA_COUNTER(TX_NO_CREDIT_DROPS)    /* Peer is slow. */                 \
     ORDMA_COUNTER(TX_QUEUE_FULL_DROPS)   /* Send queue is full. */
@@ -53,6 +54,7 @@
     ORDMA_COUNTER(RX_MALFORMED_DROPS)    /* Rest of a malformed message. */  \
     ORDMA_COUNTER(RX_WRONG_KEY_DROPS)    /* Key is not in_key. */            \
     ORDMA_COUNTER(RX_OVERSIZE_DROPS)     /* Longer than the MTU. */          \
+    ORDMA_COUNTER(RX_INVALID_HWOL_DROPS) /* Headers unfit for offload. */    \
     ORDMA_COUNTER(RX_NO_BUFFER_DROPS)    /* Nothing to copy the frame to. */ \
     ORDMA_COUNTER(RX_TEARDOWN_DROPS)     /* Arrived as connection ended. */
 

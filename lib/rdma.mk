@@ -12,6 +12,7 @@ rdma_sources = \
 	lib/rdma-listener.c \
 	lib/rdma-mem.c \
 	lib/rdma-msg.c \
+	lib/rdma-offload.c \
 	lib/rdma-peer.c \
 	lib/rdma-pool.c \
 	lib/rdma-provider.c \
@@ -41,6 +42,7 @@ rdma_headers = \
 	lib/rdma-listener.h \
 	lib/rdma-mem.h \
 	lib/rdma-msg.h \
+	lib/rdma-offload.h \
 	lib/rdma-peer.h \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \

@@ -4,6 +4,7 @@
 rdma_ovstest_sources = \
 	tests/test-rdma-hello.c \
 	tests/test-rdma-msg.c \
+	tests/test-rdma-offload.c \
 	tests/test-rdma-provider.c \
 	tests/test-roce-cm.c \
 	tests/test-roce-endpoint.c \
