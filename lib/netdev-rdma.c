@@ -152,6 +152,7 @@ netdev_rdma_restart(struct netdev_rdma *dev)
             .local = tnl->ipv6_src,
             .dst_port = tnl->dst_port,
             .tos = tnl->tos,
+            .ttl = tnl->ttl,
             .rdma_dev = (dev->options.rdma_dev[0]
                          ? dev->options.rdma_dev : NULL),
             .in_key = make_key(tnl->in_key_flow, tnl->in_key),
