@@ -163,26 +163,57 @@ static char *
 parse_ttl(const char *value, struct netdev_tunnel_config *tnl)
 {
     int ttl;
-    char *error;
+    char *error = parse_int("ttl", value, 1, UINT8_MAX, &ttl);
 
-    if (!strcmp(value, "inherit")) {
-        tnl->ttl_inherit = true;
-        return NULL;
-    }
-    error = parse_int("ttl", value, 1, UINT8_MAX, &ttl);
     tnl->ttl = ttl;
     return error;
 }
 
+/* An option of other tunnels that makes no sense here. */
+struct unsupported {
+    const char *option;
+    const char *value;          /* One that does no harm, or null. */
+    const char *reason;
+};
+
+/* Returns the error for 'value' of the option 'u', or null if it does no harm.
+ * Says no value of an option all of which do harm: one may be a secret. */
 static char *
-parse_bool(const char *option, const char *value, bool *b)
+unsupported_error(const struct unsupported *u, const char *value)
 {
-    if (strcmp(value, "true") && strcmp(value, "false")) {
-        return error_new("options:%s=%s is not \"true\" or \"false\"",
-                         option, value);
+    if (!u->value) {
+        return error_new("options:%s is not supported, remove it: %s",
+                         u->option, u->reason);
     }
-    *b = !strcmp(value, "true");
-    return NULL;
+    return (strcmp(value, u->value)
+            ? error_new("options:%s=%s is not supported, only \"%s\" is: %s",
+                        u->option, value, u->value, u->reason)
+            : NULL);
+}
+
+/* Parses 'option' if other tunnels have it and it makes no sense here,
+ * otherwise returns false. */
+static bool
+parse_unsupported(const char *option, const char *value, char **errorp)
+{
+    static const struct unsupported unsupported[] = {
+        { "csum", "false", "RDMA packets have a checksum of their own" },
+        { "df_default", "true", "RDMA packets cannot be fragmented" },
+        { "egress_pkt_mark", NULL, "RDMA packets have no mark" },
+        { "exts", NULL, "VXLAN has them, use tun_metadata here" },
+        { "packet_type", "legacy_l2", "frames are Ethernet" },
+        { "psk", NULL, "there is no IPsec for RDMA packets" },
+        { "remote_cert", NULL, "there is no IPsec for RDMA packets" },
+        { "remote_name", NULL, "there is no IPsec for RDMA packets" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++) {
+        if (!strcmp(unsupported[i].option, option)) {
+            *errorp = unsupported_error(&unsupported[i], value);
+            return true;
+        }
+    }
+    return false;
 }
 
 static char *
@@ -231,7 +262,7 @@ static char *
 parse_option(const char *name, const char *option, const char *value,
              struct config *config)
 {
-    uint32_t mark;
+    char *error;
 
     if (!strcmp(option, "remote_ip")) {
         return parse_ip(option, value, &config->tnl.ipv6_dst);
@@ -243,8 +274,6 @@ parse_option(const char *name, const char *option, const char *value,
         return parse_tos(value, &config->tnl);
     } else if (!strcmp(option, "ttl")) {
         return parse_ttl(value, &config->tnl);
-    } else if (!strcmp(option, "df_default")) {
-        return parse_bool(option, value, &config->tnl.dont_fragment);
     } else if (!strcmp(option, "n_rxq")) {
         return parse_int(option, value, 1, ORDMA_MAX_LANES, &config->n_rxq);
     } else if (!strcmp(option, "n_rxq_desc")) {
@@ -255,18 +284,8 @@ parse_option(const char *name, const char *option, const char *value,
         return parse_provider(value, &config->options);
     } else if (!strcmp(option, "rdma-dev")) {
         return parse_rdma_dev(value, &config->options);
-    } else if (!strcmp(option, "packet_type")) {
-        return (strcmp(value, "legacy_l2")
-                ? error_new("options:packet_type=%s is not supported, only "
-                            "\"legacy_l2\" is", value)
-                : NULL);
-    } else if (!strcmp(option, "egress_pkt_mark")) {
-        if (!str_to_uint(value, 10, &mark)) {
-            return error_new("options:egress_pkt_mark=%s is not a number",
-                             value);
-        }
-        config->tnl.egress_pkt_mark = mark;
-        config->tnl.set_egress_pkt_mark = true;
+    } else if (parse_unsupported(option, value, &error)) {
+        return error;
     } else if (strcmp(option, "key") && strcmp(option, "in_key")
                && strcmp(option, "out_key")) {
         VLOG_WARN("%s: unknown rdma argument '%s'", name, option);
@@ -432,6 +451,15 @@ put_key(struct smap *args, const char *name, bool present, bool flow,
     }
 }
 
+/* Adds 'option' with the value 'n', unless that is the default. */
+static void
+put_int(struct smap *args, const char *option, int n, int default_)
+{
+    if (n != default_) {
+        smap_add_format(args, option, "%d", n);
+    }
+}
+
 static void
 put_tunnel_config(struct smap *args, const struct netdev_tunnel_config *tnl)
 {
@@ -452,25 +480,12 @@ put_tunnel_config(struct smap *args, const struct netdev_tunnel_config *tnl)
         put_key(args, "out_key", tnl->out_key_present, tnl->out_key_flow,
                 tnl->out_key);
     }
-    if (tnl->dst_port != htons(NETDEV_RDMA_DEFAULT_PORT)) {
-        smap_add_format(args, "dst_port", "%d", ntohs(tnl->dst_port));
-    }
+    put_int(args, "dst_port", ntohs(tnl->dst_port), NETDEV_RDMA_DEFAULT_PORT);
+    put_int(args, "ttl", tnl->ttl, NETDEV_RDMA_DEFAULT_TTL);
     if (tnl->tos_inherit) {
         smap_add(args, "tos", "inherit");
     } else if (tnl->tos) {
         smap_add_format(args, "tos", "0x%x", tnl->tos);
-    }
-    if (tnl->ttl_inherit) {
-        smap_add(args, "ttl", "inherit");
-    } else if (tnl->ttl != NETDEV_RDMA_DEFAULT_TTL) {
-        smap_add_format(args, "ttl", "%d", tnl->ttl);
-    }
-    if (!tnl->dont_fragment) {
-        smap_add(args, "df_default", "false");
-    }
-    if (tnl->set_egress_pkt_mark) {
-        smap_add_format(args, "egress_pkt_mark", "%"PRIu32,
-                        tnl->egress_pkt_mark);
     }
 }
 
@@ -482,11 +497,14 @@ netdev_rdma_get_config(const struct netdev *netdev, struct smap *args)
     ovs_mutex_lock(&ordma_mutex);
     put_tunnel_config(args, ovsrcu_get(struct netdev_tunnel_config *,
                                        &dev->tnl_config));
-    smap_add_format(args, "n_rxq", "%d", dev->have.n_rxq);
-    smap_add_format(args, "n_rxq_desc", "%d", dev->have.n_rxq_desc);
-    smap_add_format(args, "n_txq_desc", "%d", dev->have.n_txq_desc);
-    smap_add(args, "provider", (dev->options.provider
-                                ? dev->options.provider->name : "auto"));
+    put_int(args, "n_rxq", dev->have.n_rxq, 1);
+    put_int(args, "n_rxq_desc", dev->have.n_rxq_desc,
+            NETDEV_RDMA_DEFAULT_DESC);
+    put_int(args, "n_txq_desc", dev->have.n_txq_desc,
+            NETDEV_RDMA_DEFAULT_DESC);
+    if (dev->options.provider) {
+        smap_add(args, "provider", dev->options.provider->name);
+    }
     if (dev->options.rdma_dev[0]) {
         smap_add(args, "rdma-dev", dev->options.rdma_dev);
     }

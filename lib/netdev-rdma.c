@@ -157,6 +157,7 @@ netdev_rdma_restart(struct netdev_rdma *dev)
             .local = tnl->ipv6_src,
             .dst_port = tnl->dst_port,
             .tos = tnl->tos,
+            .ttl = tnl->ttl,
             .rdma_dev = (dev->options.rdma_dev[0]
                          ? dev->options.rdma_dev : NULL),
             .features = dev->has_offload ? ORDMA_FEATURE_OFFLOAD : 0,

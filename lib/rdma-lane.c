@@ -430,6 +430,7 @@ ordma_lane_create(const struct ordma_lane_params *params,
         .n_send = params->n_send + ORDMA_LANE_RESERVE,
         .n_recv = params->n_recv + ORDMA_LANE_RESERVE,
         .max_inline = WANT_INLINE,
+        .ttl = params->ttl,
     };
     struct ordma_lane *lane;
     uint32_t sq_size, rq_size;

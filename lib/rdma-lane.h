@@ -76,6 +76,7 @@ struct ordma_lane_params {
     struct ordma_pool *tx_pool; /* For messages without credit. */
     unsigned int n_recv;        /* DATA messages to have buffers for. */
     unsigned int n_send;        /* DATA messages under way, a power of 2. */
+    uint8_t ttl;                /* Of packets sent. */
 };
 
 /* A message to send: 'mbuf''s data begin with ORDMA_MSG_HEADER_LEN bytes that

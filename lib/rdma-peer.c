@@ -186,6 +186,7 @@ peer_add_lane(struct ordma_peer *peer, unsigned int lane,
         .tx_pool = peer->config.tx_pool,
         .n_recv = lane_depth(peer),
         .n_send = peer->config.n_txq_desc,
+        .ttl = peer->config.ttl,
     };
 
     return ordma_session_add_lane(peer->session, lane, &params);

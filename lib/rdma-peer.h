@@ -50,6 +50,7 @@ struct ordma_peer_config {
     struct in6_addr local;          /* Our address, or all zeros. */
     ovs_be16 dst_port;              /* Connection manager port, both ends. */
     uint8_t tos;                    /* Traffic class of the connections. */
+    uint8_t ttl;                    /* Of the packets that we send. */
     const char *rdma_dev;           /* Device to use, or null for any. */
     uint32_t features;              /* ORDMA_FEATURE_*. */
     struct ordma_key in_key, out_key;

@@ -126,11 +126,14 @@ struct ordma_dial {
     uint8_t tos;                /* Traffic class of the connection. */
 };
 
-/* Capacity of a queue pair. */
+/* What a queue pair is to be able to do. */
 struct ordma_qp_cap {
     unsigned int n_send;        /* Send work requests outstanding. */
     unsigned int n_recv;        /* Receive work requests outstanding. */
     unsigned int max_inline;    /* Inline bytes wanted; 0 is always granted. */
+    uint8_t ttl;                /* Of packets sent, 0 for the system's.  The
+                                 * kernel does not let RDMA devices choose: it
+                                 * takes the hop limit of the route. */
 };
 
 enum ordma_event_type {

@@ -174,7 +174,7 @@ struct soft_conn {
     struct roce_recv_slot *recv_slots;
     uint32_t n_send_slots, n_recv_slots;
     bool unconfirmed;           /* Accepted, but not known to the peer. */
-    uint8_t tos;
+    uint8_t tos, ttl;
 };
 
 static inline struct soft_dev *

@@ -652,6 +652,7 @@ soft_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
                      SOFT_N_QPS);
         return ENOSPC;
     }
+    conn->ttl = cap->ttl;
     conn->n_send_slots = ROUND_UP_POW2(cap->n_send);
     conn->n_recv_slots = ROUND_UP_POW2(cap->n_recv);
     conn->send_slots = xcalloc(conn->n_send_slots, sizeof *conn->send_slots);
@@ -680,6 +681,7 @@ soft_conn_bind(struct soft_conn *conn)
     path = (struct roce_path_config) {
         .dst = conn->up.remote,
         .tos = conn->tos,
+        .ttl = conn->ttl,
         .sport = roce_flow_sport(config.local_qpn, config.remote_qpn),
         .takes_checksum = (conn->cm->remote_guid >> GUID_RANDOM_BITS
                            == GUID_PREFIX),

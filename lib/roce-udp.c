@@ -442,6 +442,26 @@ udp_recv_wait(struct roce_wire *wire, enum roce_wire_queue which)
 /* Paths
  * ===== */
 
+/* Sets what 'config' wants of IP headers.  It is not vital. */
+static void
+set_path_options(int fd, bool is_ipv4, const struct roce_path_config *config)
+{
+    int level = is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
+
+    if (config->tos
+        && set_option(fd, level, is_ipv4 ? IP_TOS : IPV6_TCLASS,
+                      config->tos)) {
+        VLOG_WARN_RL(&rl, "cannot set type of service (%s)",
+                     ovs_strerror(errno));
+    }
+    if (config->ttl
+        && set_option(fd, level, is_ipv4 ? IP_TTL : IPV6_UNICAST_HOPS,
+                      config->ttl)) {
+        VLOG_WARN_RL(&rl, "cannot set time to live (%s)",
+                     ovs_strerror(errno));
+    }
+}
+
 /* Opens a socket with the source port that 'config' wants, or else some
  * other. */
 static int
@@ -460,13 +480,7 @@ open_path_socket(const struct in6_addr *src,
         return error;
     }
     set_option(*fdp, SOL_SOCKET, SO_RCVBUF, 0);
-    if (config->tos
-        && (is_ipv4 ? set_option(*fdp, IPPROTO_IP, IP_TOS, config->tos)
-                    : set_option(*fdp, IPPROTO_IPV6, IPV6_TCLASS,
-                                 config->tos))) {
-        VLOG_WARN_RL(&rl, "cannot set type of service (%s)",
-                     ovs_strerror(errno));
-    }
+    set_path_options(*fdp, is_ipv4, config);
     return 0;
 }
 

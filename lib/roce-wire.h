@@ -78,6 +78,7 @@ struct roce_wire {
 struct roce_path_config {
     struct in6_addr dst;        /* The peer's address. */
     uint8_t tos;
+    uint8_t ttl;                /* 0 for the system's. */
     ovs_be16 sport;             /* UDP source port wanted. */
 
     /* Does the peer accept packets with a UDP checksum, as one has to be if

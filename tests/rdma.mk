@@ -38,4 +38,5 @@ rdma_tests_at = \
 	tests/rdma.at \
 	tests/roce.at \
 	tests/system-rdma-macros.at \
+	tests/system-rdma-options.at \
 	tests/system-rdma.at
