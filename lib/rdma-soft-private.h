@@ -31,8 +31,9 @@
  *
  * RoCEv2 without an RDMA device: queue pairs and the connection manager are
  * those of roce-endpoint.h, which knows no thread, and the wire is one of
- * roce-wire.h.  rdma-soft.c has what the main thread does, rdma-soft-data.c
- * what PMD threads do.
+ * roce-wire.h.  rdma-soft-data.c has what PMD threads do; of what the main
+ * thread does, rdma-soft-dev.c has devices, rdma-soft-event.c events, and
+ * rdma-soft.c connections.
  *
  * A device is a local IP address on which some port has dialed.  It lives as
  * long as any port listens: the peer dials as well, and a dial shows which
@@ -189,6 +190,85 @@ soft_conn_cast(const struct ordma_conn *conn)
     return CONTAINER_OF(conn, struct soft_conn, up);
 }
 
+/* All that there are. */
+extern struct ovs_list soft_devs OVS_GUARDED_BY(ordma_mutex);
+extern struct ovs_list soft_conns OVS_GUARDED_BY(ordma_mutex);
+
+static inline uint64_t
+soft_service_id(ovs_be16 port)
+{
+    return ROCE_CM_SERVICE_TCP + ntohs(port);
+}
+
+/* rdma-soft-dev.c. */
+
+/* Returns the greatest path MTU on a way for IP packets of 'ip_mtu' bytes, 0
+ * if it is too narrow. */
+int soft_path_mtu(int ip_mtu);
+
+/* Returns true if the device of 'guid' takes packets with a UDP checksum. */
+bool soft_guid_takes_checksum(uint64_t guid);
+
+/* Finds or opens the device for the local address 'ip'.  Returns 0 and the
+ * device in '*devp', or a positive errno value; EADDRINUSE if another program
+ * has UDP port 4791. */
+int soft_dev_get(const struct in6_addr *ip, struct soft_dev **devp)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Closes 'dev' unless someone uses it or will. */
+void soft_dev_close_unused(struct soft_dev *dev) OVS_REQUIRES(ordma_mutex);
+
+/* Sends the MADs that 'dev' has to send.  What cannot be sent now will be
+ * repeated. */
+void soft_dev_flush(struct soft_dev *dev) OVS_REQUIRES(ordma_mutex);
+
+/* rdma-soft-event.c. */
+
+/* Queues an event of 'type' for 'conn'.  'mad' is where its private data comes
+ * from, or null. */
+void soft_push_event(struct soft_conn *conn, enum ordma_event_type type,
+                     const char *reason, const struct roce_mad *mad)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Forgets the events of 'conn'. */
+void soft_purge_events(const struct soft_conn *conn)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Has the main loop wake up if there are events. */
+void soft_events_wait(void) OVS_REQUIRES(ordma_mutex);
+
+/* Handles what the connection manager of 'dev' reports. */
+void soft_handle_cm_event(struct soft_dev *dev,
+                          const struct roce_endpoint_event *event)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Notes that 'conn' is connected.  'mad' is what the peer says about it, or
+ * null. */
+void soft_handle_connected(struct soft_conn *conn, const struct roce_mad *mad)
+    OVS_REQUIRES(ordma_mutex);
+
+/* rdma-soft.c. */
+
+struct soft_conn *soft_conn_create(void) OVS_REQUIRES(ordma_mutex);
+void soft_conn_set_dev(struct soft_conn *conn, struct soft_dev *dev)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Connects 'conn' with 'cm', or with none. */
+void soft_conn_set_cm(struct soft_conn *conn, struct roce_cm *cm)
+    OVS_REQUIRES(ordma_mutex);
+void soft_conn_unset_cm(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
+
+/* Notes whether 'conn', which we have accepted, waits for a sign that the peer
+ * knows it. */
+void soft_conn_set_unconfirmed(struct soft_conn *conn, bool unconfirmed)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Makes the queue pair of 'conn' ready for its peer, which is known from the
+ * connection manager. */
+int soft_conn_bind(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
+
+/* rdma-soft-data.c. */
+
 /* Receives a batch for all the connections of 'dev', unless it is too early
  * for that or another thread is at it.  Any thread. */
 void soft_dev_receive(struct soft_dev *dev, long long int now);
@@ -197,7 +277,15 @@ void soft_dev_receive(struct soft_dev *dev, long long int now);
  * thread. */
 void soft_conn_transmit(struct soft_conn *conn, long long int now);
 
-/* Members of the provider. */
+/* Members of the provider that are not in rdma-soft.c. */
+bool soft_next_event(struct ordma_event *) OVS_REQUIRES(ordma_mutex);
+void soft_enumerate(struct sset *names) OVS_REQUIRES(ordma_mutex);
+bool soft_has_addr(const struct in6_addr *ip) OVS_REQUIRES(ordma_mutex);
+int soft_listen(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
+void soft_unlisten(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
+int soft_reg_mr(struct ordma_dev *, void *addr, size_t len,
+                struct ordma_mr **);
+void soft_dereg_mr(struct ordma_dev *, struct ordma_mr *);
 int soft_post_send(struct ordma_conn *, const struct ordma_send_wr[], int n);
 int soft_post_recv(struct ordma_conn *, const struct ordma_recv_wr[], int n);
 int soft_poll(struct ordma_conn *, struct ordma_wc[], int n);

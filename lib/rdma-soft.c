@@ -21,28 +21,20 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <net/if.h>
 #include <string.h>
 
-#include "coverage.h"
-#include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
-#include "ovs-numa.h"
-#include "packets.h"
 #include "random.h"
 #include "rdma-route.h"
-#include "sset.h"
 #include "timeval.h"
-#include "unixctl.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_soft);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
-/* What the main thread does for the soft provider: devices, connections and
- * their manager.  See rdma-soft-private.h for the whole. */
+struct ovs_list soft_conns = OVS_LIST_INITIALIZER(&soft_conns);
 
 /* Encodings as in rdma-verbs.c. */
 #define RNR_TIMER_640_US 12
@@ -50,383 +42,10 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 #define RETRY_COUNT 7
 #define RNR_RETRY_FOREVER 7
 
-/* The headers that Linux's connection manager takes into account for RoCE,
- * those of the longest packet of all. */
-#define MTU_OVERHEAD 96
-
-/* The GUID of a device says that it takes UDP checksums by beginning with
- * these 24 bits, which no vendor has because the "local" bit is set.  The
- * others are random, so that a restarted daemon is another device. */
-#define GUID_PREFIX UINT64_C(0x024f56)
-#define GUID_RANDOM_BITS 40
-
-struct soft_event {
-    struct ovs_list node;       /* In 'soft_events'. */
-    struct ordma_event up;
-};
-
-static struct ovs_list soft_devs OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&soft_devs);
-static struct ovs_list soft_conns OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&soft_conns);
-static struct ovs_list soft_events OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&soft_events);
-
-/* Ports being listened to, of any device. */
-static ovs_be16 soft_ports[ROCE_ENDPOINT_N_SERVICES]
-    OVS_GUARDED_BY(ordma_mutex);
-static unsigned int n_soft_ports OVS_GUARDED_BY(ordma_mutex);
-
-static uint64_t
-service_id(ovs_be16 port)
-{
-    return ROCE_CM_SERVICE_TCP + ntohs(port);
-}
-
-/* Returns the greatest path MTU on a way for IP packets of 'ip_mtu' bytes, 0
- * if it is too narrow. */
-static int
-roce_mtu(int ip_mtu)
-{
-    int mtu = ROCE_MAX_MTU;
-
-    while (mtu + MTU_OVERHEAD > ip_mtu) {
-        mtu /= 2;
-    }
-    return mtu >= ROCE_MIN_MTU ? mtu : 0;
-}
-
-/* Events. */
-
-/* Queues an event of 'type' for 'conn'.  'mad' is where its private data comes
- * from, or null. */
-static void
-push_event(struct soft_conn *conn, enum ordma_event_type type,
-           const char *reason, const struct roce_mad *mad)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_event *event = xzalloc(sizeof *event);
-
-    event->up.type = type;
-    event->up.conn = &conn->up;
-    event->up.reason = reason;
-    if (mad) {
-        event->up.private_data_len = MIN(mad->private_len,
-                                         sizeof event->up.private_data);
-        memcpy(event->up.private_data, mad->private_data,
-               event->up.private_data_len);
-    }
-    ovs_list_push_back(&soft_events, &event->node);
-}
-
-/* Forgets the events of 'conn'. */
-static void
-purge_events(const struct soft_conn *conn)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_event *event;
-
-    LIST_FOR_EACH_SAFE (event, node, &soft_events) {
-        if (event->up.conn == &conn->up) {
-            ovs_list_remove(&event->node);
-            free(event);
-        }
-    }
-}
-
-static bool
-soft_next_event(struct ordma_event *up)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_event *event;
-
-    if (ovs_list_is_empty(&soft_events)) {
-        return false;
-    }
-    event = CONTAINER_OF(ovs_list_pop_front(&soft_events), struct soft_event,
-                         node);
-    *up = event->up;
-    free(event);
-    return true;
-}
-
-/* Devices. */
-
-/* Sends the MADs that 'dev' has to send.  What cannot be sent now will be
- * repeated. */
-static void
-soft_dev_flush(struct soft_dev *dev)
-    OVS_REQUIRES(ordma_mutex)
-{
-    const struct roce_wire_class *class = dev->wire->class;
-    struct roce_endpoint_tx out;
-
-    while (roce_endpoint_output(&dev->ep, &out)) {
-        struct roce_path_config config = { .dst = out.flow.dst };
-        struct roce_path path;
-
-        if (!class->path_open(dev->wire, &config, &path)) {
-            class->send_batch(&path, &out.tx, 1);
-            class->path_close(&path);
-        }
-    }
-}
-
-static void
-soft_dev_close(struct soft_dev *dev)
-    OVS_REQUIRES(ordma_mutex)
-{
-    VLOG_INFO("%s: closing soft device", dev->up.name);
-    ovs_list_remove(&dev->node);
-    ordma_dev_uninit(&dev->up);
-    dev->wire->class->close(dev->wire);
-    ovs_spin_destroy(&dev->rx_lock);
-    free_cacheline(dev);
-}
-
-static void
-init_endpoint(struct soft_dev *dev, int mtu)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct roce_endpoint_config config = {
-        .guid = (GUID_PREFIX << GUID_RANDOM_BITS
-                 | random_uint64() >> (64 - GUID_RANDOM_BITS)),
-        .secret = random_uint32(),
-        .max_mtu = mtu,
-        .max_half_open = SOFT_MAX_HALF_OPEN,
-        .req_rate = SOFT_REQ_RATE,
-        .req_burst = SOFT_REQ_BURST,
-        .qps = dev->qps,
-        .cms = dev->cms,
-        .n_qps = SOFT_N_QPS,
-        .n_cms = SOFT_N_CMS,
-    };
-
-    roce_endpoint_init(&dev->ep, &config);
-    for (unsigned int i = 0; i < n_soft_ports; i++) {
-        roce_endpoint_listen(&dev->ep, service_id(soft_ports[i]));
-    }
-}
-
-static int
-soft_dev_open(const struct in6_addr *ip, struct soft_dev **devp)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_dev *dev = xzalloc_cacheline(sizeof *dev);
-    char name[IF_NAMESIZE];
-    int error, mtu;
-
-    error = roce_udp_class.open(ip, &dev->wire);
-    if (error) {
-        goto err_free;
-    }
-    mtu = dev->wire->class->mtu(dev->wire, name);
-    error = ordma_dev_init(&dev->up, &ordma_soft_provider,
-                           name[0] ? name : "soft", OVS_NUMA_UNSPEC);
-    if (error) {
-        goto err_close;
-    }
-    ovs_spin_init(&dev->rx_lock);
-    init_endpoint(dev, roce_mtu(mtu));
-    ovs_list_push_back(&soft_devs, &dev->node);
-    VLOG_INFO("%s: opened soft device", dev->up.name);
-    *devp = dev;
-    return 0;
-
-err_close:
-    dev->wire->class->close(dev->wire);
-err_free:
-    free_cacheline(dev);
-    return error;
-}
-
-/* Finds or opens the device for the local address 'ip', and makes sure that it
- * knows its MTU, which can change. */
-static int
-soft_dev_get(const struct in6_addr *ip, struct soft_dev **devp)
-    OVS_REQUIRES(ordma_mutex)
-{
-    char name[IF_NAMESIZE];
-    struct soft_dev *dev;
-
-    LIST_FOR_EACH (dev, node, &soft_devs) {
-        if (ipv6_addr_equals(&dev->wire->ip, ip)) {
-            int mtu = dev->wire->class->mtu(dev->wire, name);
-
-            dev->ep.config.max_mtu = roce_mtu(mtu);
-            *devp = dev;
-            return 0;
-        }
-    }
-    return soft_dev_open(ip, devp);
-}
-
-static void
-soft_enumerate(struct sset *names)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct if_nameindex *ifs = if_nameindex();
-
-    for (size_t i = 0; ifs && ifs[i].if_index; i++) {
-        sset_add(names, ifs[i].if_name);
-    }
-    if (ifs) {
-        if_freenameindex(ifs);
-    }
-}
-
-/* Any address of this host will do. */
-static bool
-soft_has_addr(const struct in6_addr *ip OVS_UNUSED)
-    OVS_REQUIRES(ordma_mutex)
-{
-    return true;
-}
-
-/* All of the process's memory can be read and written. */
-
-static int
-soft_reg_mr(struct ordma_dev *dev OVS_UNUSED, void *addr OVS_UNUSED,
-            size_t len OVS_UNUSED, struct ordma_mr **mrp)
-{
-    static struct ordma_mr mr = { .lkey = 1 };
-
-    *mrp = &mr;
-    return 0;
-}
-
-static void
-soft_dereg_mr(struct ordma_dev *dev OVS_UNUSED, struct ordma_mr *mr OVS_UNUSED)
-{
-}
-
-/* For people. */
-
-static void
-show_drops(struct ds *ds, const char *name, uint64_t n)
-{
-    if (n) {
-        ds_put_format(ds, "  dropped, %s: %"PRIu64"\n", name, n);
-    }
-}
-
-static void
-show_dev(struct soft_dev *dev, struct ds *ds)
-    OVS_REQUIRES(ordma_mutex)
-{
-    ds_put_format(ds, "%s ", dev->up.name);
-    ipv6_format_mapped(&dev->wire->ip, ds);
-    ds_put_format(ds, " (%s):\n  connections: %u\n", dev->wire->class->name,
-                  dev->n_conns);
-    ovs_spin_lock(&dev->rx_lock);
-    for (int i = 0; i < ROCE_PARSE_N; i++) {
-        show_drops(ds, roce_parse_result_to_string(i),
-                   dev->n_refused[i] + dev->ep.n_refused[i]);
-    }
-    for (int i = 0; i < ROCE_DROP_N; i++) {
-        show_drops(ds, roce_drop_to_string(i),
-                   dev->n_dropped[i] + dev->ep.n_dropped[i]);
-    }
-    show_drops(ds, "no room for data",
-               dev->wire->n_overflows[ROCE_WIRE_DATA]);
-    show_drops(ds, "no room for management datagrams",
-               dev->wire->n_overflows[ROCE_WIRE_MAD]);
-    ovs_spin_unlock(&dev->rx_lock);
-}
-
-static void
-show_conn(struct soft_conn *conn, struct ds *ds)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct roce_qp_stats s;
-
-    if (!conn->up.qpn) {
-        return;
-    }
-    ovs_spin_lock(&conn->lock);
-    s = conn->qp.stats;
-    ovs_spin_unlock(&conn->lock);
-    ds_put_format(ds, "  QP %06"PRIx32" to ", conn->up.qpn);
-    ipv6_format_mapped(&conn->up.remote, ds);
-    ds_put_format(ds, " QP %06"PRIx32": sent %"PRIu64" replies %"PRIu64
-                  " unsent %"PRIu64", received %"PRIu64" replies %"PRIu64
-                  " duplicates %"PRIu64" gaps %"PRIu64" dropped %"PRIu64
-                  ", timeouts %"PRIu64" naks %"PRIu64" not ready %"PRIu64"\n",
-                  conn->up.peer_qpn, s.tx_packets, s.tx_replies,
-                  conn->path.n_unsent, s.rx_requests, s.rx_replies,
-                  s.rx_duplicates, s.rx_gaps, s.rx_dropped, s.timeouts,
-                  s.rx_naks, s.rx_not_ready);
-}
-
-static void
-soft_unixctl_show(struct unixctl_conn *unixctl, int argc OVS_UNUSED,
-                  const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
-{
-    struct ds ds = DS_EMPTY_INITIALIZER;
-    struct soft_dev *dev;
-
-    ovs_mutex_lock(&ordma_mutex);
-    LIST_FOR_EACH (dev, node, &soft_devs) {
-        struct soft_conn *conn;
-
-        show_dev(dev, &ds);
-        LIST_FOR_EACH (conn, node, &soft_conns) {
-            if (conn->up.dev == &dev->up) {
-                show_conn(conn, &ds);
-            }
-        }
-    }
-    ovs_mutex_unlock(&ordma_mutex);
-    unixctl_command_reply(unixctl, ds_cstr(&ds));
-    ds_destroy(&ds);
-}
-
-/* Listeners. */
-
-static int
-soft_listen(ovs_be16 port)
-    OVS_REQUIRES(ordma_mutex)
-{
-    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
-    struct soft_dev *dev;
-
-    if (ovsthread_once_start(&once)) {
-        unixctl_command_register("rdma-soft/show", "", 0, 0,
-                                 soft_unixctl_show, NULL);
-        ovsthread_once_done(&once);
-    }
-    if (n_soft_ports >= ARRAY_SIZE(soft_ports)) {
-        return ENOSPC;
-    }
-    soft_ports[n_soft_ports++] = port;
-    LIST_FOR_EACH (dev, node, &soft_devs) {
-        roce_endpoint_listen(&dev->ep, service_id(port));
-    }
-    return 0;
-}
-
-static void
-soft_unlisten(ovs_be16 port)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_dev *dev;
-
-    for (unsigned int i = 0; i < n_soft_ports; i++) {
-        if (soft_ports[i] == port) {
-            soft_ports[i] = soft_ports[--n_soft_ports];
-            break;
-        }
-    }
-    LIST_FOR_EACH (dev, node, &soft_devs) {
-        roce_endpoint_unlisten(&dev->ep, service_id(port));
-    }
-}
-
 /* Connections: creation and destruction. */
 
-static struct soft_conn *
+struct soft_conn *
 soft_conn_create(void)
-    OVS_REQUIRES(ordma_mutex)
 {
     struct soft_conn *conn = xzalloc_cacheline(sizeof *conn);
 
@@ -437,9 +56,8 @@ soft_conn_create(void)
     return conn;
 }
 
-static void
+void
 soft_conn_set_dev(struct soft_conn *conn, struct soft_dev *dev)
-    OVS_REQUIRES(ordma_mutex)
 {
     dev->n_conns++;
     conn->up.dev = &dev->up;
@@ -447,10 +65,8 @@ soft_conn_set_dev(struct soft_conn *conn, struct soft_dev *dev)
     conn->up.gid = dev->wire->ip;
 }
 
-/* Connects 'conn' with 'cm'. */
-static void
+void
 soft_conn_set_cm(struct soft_conn *conn, struct roce_cm *cm)
-    OVS_REQUIRES(ordma_mutex)
 {
     struct soft_dev *dev = soft_dev_cast(conn->up.dev);
 
@@ -458,9 +74,8 @@ soft_conn_set_cm(struct soft_conn *conn, struct roce_cm *cm)
     dev->cm_conns[cm - dev->cms] = conn;
 }
 
-static void
+void
 soft_conn_unset_cm(struct soft_conn *conn)
-    OVS_REQUIRES(ordma_mutex)
 {
     struct soft_dev *dev = soft_dev_cast(conn->up.dev);
 
@@ -470,9 +85,8 @@ soft_conn_unset_cm(struct soft_conn *conn)
     }
 }
 
-static void
+void
 soft_conn_set_unconfirmed(struct soft_conn *conn, bool unconfirmed)
-    OVS_REQUIRES(ordma_mutex)
 {
     struct soft_dev *dev = soft_dev_cast(conn->up.dev);
 
@@ -519,7 +133,7 @@ soft_destroy(struct ordma_conn *conn_)
     /* Phase 1: the connection manager sees to the rest alone, and no event
      * refers to 'conn'. */
     soft_disconnect(conn_);
-    purge_events(conn);
+    soft_purge_events(conn);
     ovs_list_remove(&conn->node);
     if (conn_->dev) {
         soft_conn_unset_cm(conn);
@@ -588,10 +202,10 @@ soft_dial(const struct ordma_dial *dial, void *aux, struct ordma_conn **connp)
     conn->tos = dial->tos;
     error = resolve(dial, &dev);
     if (error) {
-        push_event(conn, ORDMA_EV_FAILED, error, NULL);
+        soft_push_event(conn, ORDMA_EV_FAILED, error, NULL);
     } else {
         soft_conn_set_dev(conn, dev);
-        push_event(conn, ORDMA_EV_RESOLVED, NULL, NULL);
+        soft_push_event(conn, ORDMA_EV_RESOLVED, NULL, NULL);
     }
     *connp = &conn->up;
     return 0;
@@ -665,11 +279,8 @@ soft_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     return error;
 }
 
-/* Makes the queue pair of 'conn' ready for its peer, which is known from the
- * connection manager. */
-static int
+int
 soft_conn_bind(struct soft_conn *conn)
-    OVS_REQUIRES(ordma_mutex)
 {
     struct soft_dev *dev = soft_dev_cast(conn->up.dev);
     struct roce_qp_config config;
@@ -683,8 +294,7 @@ soft_conn_bind(struct soft_conn *conn)
         .tos = conn->tos,
         .ttl = conn->ttl,
         .sport = roce_flow_sport(config.local_qpn, config.remote_qpn),
-        .takes_checksum = (conn->cm->remote_guid >> GUID_RANDOM_BITS
-                           == GUID_PREFIX),
+        .takes_checksum = soft_guid_takes_checksum(conn->cm->remote_guid),
     };
     error = dev->wire->class->path_open(dev->wire, &path, &conn->path);
     if (error) {
@@ -721,7 +331,7 @@ soft_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
     struct roce_cm_target target = {
         .local_ip = conn_->local,
         .remote_ip = conn_->remote,
-        .service_id = service_id(conn_->dst_port),
+        .service_id = soft_service_id(conn_->dst_port),
         .src_port = random_range(16384) + 49152,
     };
     struct ordma_route route;
@@ -732,7 +342,7 @@ soft_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
     if (error) {
         return error;
     }
-    side.mtu = roce_mtu(route.mtu);
+    side.mtu = soft_path_mtu(route.mtu);
     if (!side.mtu) {
         VLOG_WARN_RL(&rl, "%s: MTU %d is too small for RoCEv2",
                      conn_->dev->name, route.mtu);
@@ -783,100 +393,6 @@ soft_reject(struct ordma_conn *conn_, const void *private_data, size_t len)
     soft_destroy(conn_);
 }
 
-/* Events of the connection manager. */
-
-/* Returns text for why the peer has rejected. */
-static const char *
-reject_text(uint16_t reason)
-{
-    switch (reason) {
-    case ROCE_REJ_BAD_SERVICE:
-        return "nothing listens on dst_port at the peer";
-    case ROCE_REJ_STALE:
-        return "peer still knows an earlier connection";
-    case ROCE_REJ_CONSUMER:
-        return "rejected by peer";
-    case ROCE_REJ_BAD_MTU:
-        return "rejected by peer: its MTU is smaller";
-    default:
-        return "rejected by peer's connection manager";
-    }
-}
-
-static void
-handle_requested(struct soft_dev *dev, struct roce_cm *cm,
-                 const struct roce_mad *mad)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_conn *conn = soft_conn_create();
-
-    soft_conn_set_dev(conn, dev);
-    soft_conn_set_cm(conn, cm);
-    conn->up.remote = cm->remote_ip;
-    conn->up.dst_port = htons(cm->service_id);
-    conn->tos = cm->remote.traffic_class;
-    push_event(conn, ORDMA_EV_REQUEST, NULL, mad);
-}
-
-static void
-handle_connected(struct soft_conn *conn, const struct roce_mad *mad)
-    OVS_REQUIRES(ordma_mutex)
-{
-    if (!conn->cm->is_active) {
-        soft_conn_set_unconfirmed(conn, false);
-        push_event(conn, ORDMA_EV_ESTABLISHED, NULL, NULL);
-    } else if (soft_conn_bind(conn)) {
-        push_event(conn, ORDMA_EV_FAILED,
-                   "cannot establish connection, see the log", NULL);
-    } else {
-        push_event(conn, ORDMA_EV_ESTABLISHED, NULL, mad);
-    }
-}
-
-static void
-handle_cm_event(struct soft_dev *dev, const struct roce_endpoint_event *event)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_conn *conn = (event->cm ? dev->cm_conns[event->cm - dev->cms]
-                              : NULL);
-
-    if (event->type == ROCE_CM_REQUESTED) {
-        handle_requested(dev, event->cm, &event->mad);
-        return;
-    } else if (!conn) {
-        return;
-    }
-
-    switch (event->type) {
-    case ROCE_CM_CONNECTED:
-        handle_connected(conn, &event->mad);
-        break;
-
-    case ROCE_CM_REJECTED:
-        push_event(conn, ORDMA_EV_REJECTED, reject_text(conn->cm->reason),
-                   &event->mad);
-        break;
-
-    case ROCE_CM_UNREACHABLE:
-        push_event(conn, ORDMA_EV_FAILED, "peer does not answer", NULL);
-        break;
-
-    case ROCE_CM_DISCONNECTED:
-        push_event(conn, ORDMA_EV_DISCONNECTED, "peer disconnected", NULL);
-        break;
-
-    case ROCE_CM_EXPIRED:
-        soft_conn_unset_cm(conn);
-        break;
-
-    case ROCE_CM_NONE:
-    case ROCE_CM_REQUESTED:
-    case ROCE_CM_N_EVENTS:
-    default:
-        break;
-    }
-}
-
 /* Periodic work. */
 
 static void
@@ -894,7 +410,7 @@ receive_mads(struct soft_dev *dev, long long int now)
 
             roce_endpoint_input(&dev->ep, &rxs[i].flow, rxs[i].data,
                                 rxs[i].len, now, &event);
-            handle_cm_event(dev, &event);
+            soft_handle_cm_event(dev, &event);
         }
         n_total += n;
     } while (n == ROCE_WIRE_MAX_RX && n_total < SOFT_MADS_PER_RUN);
@@ -908,7 +424,7 @@ run_timers(struct soft_dev *dev, long long int now)
 
     do {
         roce_endpoint_run(&dev->ep, now, &event);
-        handle_cm_event(dev, &event);
+        soft_handle_cm_event(dev, &event);
     } while (event.type != ROCE_CM_NONE);
 }
 
@@ -927,7 +443,7 @@ confirm_conns(struct soft_dev *dev, long long int now)
         if (conn->up.dev == &dev->up && conn->unconfirmed && is_alive
             && conn->cm
             && roce_cm_establish(conn->cm, now) == ROCE_CM_CONNECTED) {
-            handle_connected(conn, NULL);
+            soft_handle_connected(conn, NULL);
             soft_conn_transmit(conn, now);
         }
     }
@@ -947,10 +463,7 @@ soft_run(void)
             confirm_conns(dev, now);
         }
         soft_dev_flush(dev);
-        if (!dev->n_conns && !n_soft_ports
-            && roce_endpoint_deadline(&dev->ep) == LLONG_MAX) {
-            soft_dev_close(dev);
-        }
+        soft_dev_close_unused(dev);
     }
 }
 
@@ -973,9 +486,7 @@ soft_wait(void)
             poll_timer_wait_until(deadline / 1000 + 1);
         }
     }
-    if (!ovs_list_is_empty(&soft_events)) {
-        poll_immediate_wake();
-    }
+    soft_events_wait();
 }
 
 const struct ordma_provider ordma_soft_provider = {

@@ -19,6 +19,8 @@ rdma_sources = \
 	lib/rdma-route.c \
 	lib/rdma-session.c \
 	lib/rdma-soft-data.c \
+	lib/rdma-soft-dev.c \
+	lib/rdma-soft-event.c \
 	lib/rdma-soft.c \
 	lib/rdma-verbs-dev.c \
 	lib/rdma-verbs-event.c \
