@@ -7,6 +7,8 @@ rdma_sources = \
 	lib/netdev-rdma-rx.c \
 	lib/netdev-rdma-tx.c \
 	lib/netdev-rdma.c \
+	lib/rdma-accept.c \
+	lib/rdma-handshake.c \
 	lib/rdma-hello.c \
 	lib/rdma-lane.c \
 	lib/rdma-listener.c \
@@ -44,7 +46,11 @@ rdma_headers = \
 	lib/rdma-listener.h \
 	lib/rdma-mem.h \
 	lib/rdma-msg.h \
+<<<<<<< HEAD
 	lib/rdma-offload.h \
+=======
+	lib/rdma-peer-private.h \
+>>>>>>> 0f16db1 (rdma-peer: Split the handshake off.)
 	lib/rdma-peer.h \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#include <config.h>
+
+#include "rdma-peer-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "coverage.h"
+#include "openvswitch/vlog.h"
+#include "rdma-lane.h"
+#include "rdma-stats.h"
+#include "timeval.h"
+
+VLOG_DEFINE_THIS_MODULE(rdma_accept);
+
+COVERAGE_DEFINE(rdma_request_refused);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
+/* Returns how well a port with 'config', which takes 'hello', fits it. */
+static int
+match_score(const struct ordma_peer_config *config,
+            const struct ordma_hello *hello)
+{
+    return (2 * ordma_key_equals(&config->in_key, &hello->out_key)
+            + 2 * ordma_key_equals(&config->out_key, &hello->in_key)
+            + ipv6_addr_is_set(&config->local));
+}
+
+/* Finds the peer that wants the connection request 'conn' with 'hello', the
+ * one that fits best.  If there is none, returns null and the reason in
+ * '*refusal'. */
+static struct ordma_peer *
+find_peer(const struct ordma_conn *conn, const struct ordma_hello *hello,
+          enum ordma_refusal *refusal)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_peer *peer, *best = NULL;
+
+    *refusal = ORDMA_REFUSED_NO_PORT;
+    LIST_FOR_EACH (peer, node, &ordma_peers) {
+        const struct ordma_peer_config *config = &peer->config;
+
+        if (config->provider != conn->provider
+            || config->dst_port != conn->dst_port
+            || !ipv6_addr_equals(&config->remote, &conn->remote)
+            || (ipv6_addr_is_set(&config->local)
+                && !ipv6_addr_equals(&config->local, &conn->local))
+            || !ordma_handshake_is_right_dev(config, conn)) {
+            continue;
+        }
+        if (ordma_handshake_check(config, hello)) {
+            *refusal = ordma_handshake_check(config, hello);
+        } else if (!best || match_score(config, hello)
+                            > match_score(&best->config, hello)) {
+            best = peer;
+        }
+    }
+    return best;
+}
+
+/* Returns true if our dial, which is under way, beats the request 'conn' of
+ * the peer. */
+static bool
+dial_wins_crossing(const struct ordma_peer *peer,
+                   const struct ordma_conn *conn)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return (peer->session && peer->session->state == ORDMA_SESSION_SETUP
+            && peer->session->dialed
+            && time_msec() < peer->yield_at
+            && memcmp(&conn->local, &conn->remote, sizeof conn->local) < 0);
+}
+
+/* Returns true if 'peer' has a session with a port other than that which says
+ * 'hello'. */
+static bool
+is_busy(const struct ordma_peer *peer, const struct ordma_hello *hello)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_session *session = peer->session;
+
+    return (session && session->state == ORDMA_SESSION_UP
+            && !(ordma_key_equals(&session->theirs.in_key, &hello->in_key)
+                 && ordma_key_equals(&session->theirs.out_key,
+                                     &hello->out_key)));
+}
+
+/* Makes 'peer' ready for the request 'conn', which says 'hello'. */
+static enum ordma_refusal
+admit(struct ordma_peer *peer, const struct ordma_conn *conn,
+      const struct ordma_hello *hello)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_session *session = peer->session;
+
+    if (hello->lane) {
+        return (session && session->state == ORDMA_SESSION_SETUP
+                && !session->dialed && session->id == hello->session
+                && hello->lane < session->n_lanes
+                && !session->links[hello->lane].conn
+                ? ORDMA_REFUSED_NONE : ORDMA_REFUSED_SESSION);
+    }
+    if (dial_wins_crossing(peer, conn)) {
+        return ORDMA_REFUSED_CROSSING;
+    }
+    if (is_busy(peer, hello)) {
+        return ORDMA_REFUSED_BUSY;
+    }
+
+    ordma_peer_close(peer, "peer started again");
+    reconnect_connecting(peer->fsm, time_msec());
+    session = ordma_session_create(peer, hello->session, false,
+                                   peer->config.stats);
+    ordma_handshake_set_n_lanes(peer, hello->n_lanes);
+    session->theirs = *hello;
+    session->n_lanes = peer->n_lanes;
+    peer->session = session;
+    peer->config.changed(peer->config.aux);
+    return ORDMA_REFUSED_NONE;
+}
+
+/* Accepts 'conn' as the lane that 'hello' says. */
+static int
+peer_accept(struct ordma_peer *peer, struct ordma_conn *conn,
+            const struct ordma_hello *hello)
+    OVS_REQUIRES(ordma_mutex)
+{
+    uint8_t private_data[ORDMA_HELLO_LEN];
+    struct ordma_hello ours;
+    int error;
+
+    error = ordma_handshake_add_lane(peer, hello->lane, conn);
+    if (error) {
+        return error;
+    }
+    ordma_lane_start(peer->session->links[hello->lane].lane, hello->credits);
+    ours = ordma_handshake_hello(peer, peer->session, hello->lane);
+    ordma_hello_put(private_data, &ours);
+    if (conn->provider->accept(conn, private_data, sizeof private_data)) {
+        /* The lane owns 'conn': it goes with the session. */
+        ordma_peer_fail(peer, "cannot accept a connection");
+    }
+    return 0;
+}
+
+static void
+refuse(struct ordma_conn *conn, enum ordma_refusal refusal)
+    OVS_REQUIRES(ordma_mutex)
+{
+    uint8_t private_data[ORDMA_REFUSAL_LEN];
+
+    COVERAGE_INC(rdma_request_refused);
+    if (refusal != ORDMA_REFUSED_CROSSING && !VLOG_DROP_INFO(&rl)) {
+        struct ds remote = DS_EMPTY_INITIALIZER;
+
+        ipv6_format_mapped(&conn->remote, &remote);
+        VLOG_INFO("rejected a connection from %s, telling it: %s",
+                  ds_cstr(&remote), ordma_refusal_to_string(refusal));
+        ds_destroy(&remote);
+    }
+    ordma_refusal_put(private_data, refusal);
+    conn->provider->reject(conn, private_data, sizeof private_data);
+}
+
+void
+ordma_accept_request(const struct ordma_event *event)
+{
+    struct ordma_conn *conn = event->conn;
+    enum ordma_refusal refusal;
+    struct ordma_hello hello;
+    struct ordma_peer *peer;
+
+    if (!ordma_hello_parse(event->private_data, event->private_data_len,
+                           &hello)) {
+        refuse(conn, ORDMA_REFUSED_HELLO);
+        return;
+    }
+    peer = find_peer(conn, &hello, &refusal);
+    if (peer) {
+        int error;
+
+        refusal = admit(peer, conn, &hello);
+        error = refusal ? 0 : peer_accept(peer, conn, &hello);
+        if (error) {
+            ordma_peer_fail(peer, error == ENOTCONN
+                            ? "peer hung up while connecting"
+                            : "out of resources for a connection, see the "
+                              "log");
+            refusal = ORDMA_REFUSED_RESOURCE;
+        }
+        if (refusal && refusal != ORDMA_REFUSED_CROSSING) {
+            ordma_stats_add(peer->config.stats, ORDMA_REJECTED_REQUESTS, 1);
+        }
+    }
+    if (refusal) {
+        refuse(conn, refusal);
+    }
+}
