@@ -43,8 +43,11 @@ VLOG_DEFINE_THIS_MODULE(netdev_rdma_config);
 struct config {
     struct netdev_tunnel_config tnl;
     struct netdev_rdma_options options;
-    int n_rxq, n_rxq_desc, n_txq_desc;
+    int n_rxq, n_rxq_desc, n_txq_desc, max_peers;
 };
+
+#define MAX_PEERS 1024
+#define MAX_IDLE_TIMEOUT (24 * 60 * 60)
 
 static char * OVS_PRINTF_FORMAT(1, 2)
 error_new(const char *format, ...)
@@ -61,15 +64,16 @@ error_new(const char *format, ...)
 /* The parsers below return null for success, otherwise an error for the caller
  * to free that does not include the name of the port. */
 
-/* Parses 'value' of 'option', the address of one host. */
+/* Parses 'value' of 'option', the address of one host or "flow". */
 static char *
-parse_ip(const char *option, const char *value, struct in6_addr *addr)
+parse_ip(const char *option, const char *value, bool *flow,
+         struct in6_addr *addr)
 {
     ovs_be32 ip;
 
     if (!strcmp(value, "flow")) {
-        return error_new("options:%s=flow is not supported, set the address "
-                         "of one host", option);
+        *flow = true;
+        return NULL;
     }
     if (addr_is_ipv6(value) ? !ipv6_parse(value, addr)
                             : !ip_parse(value, &ip)) {
@@ -265,9 +269,11 @@ parse_option(const char *name, const char *option, const char *value,
     char *error;
 
     if (!strcmp(option, "remote_ip")) {
-        return parse_ip(option, value, &config->tnl.ipv6_dst);
+        return parse_ip(option, value, &config->tnl.ip_dst_flow,
+                        &config->tnl.ipv6_dst);
     } else if (!strcmp(option, "local_ip")) {
-        return parse_ip(option, value, &config->tnl.ipv6_src);
+        return parse_ip(option, value, &config->tnl.ip_src_flow,
+                        &config->tnl.ipv6_src);
     } else if (!strcmp(option, "dst_port")) {
         return parse_port(value, &config->tnl.dst_port);
     } else if (!strcmp(option, "tos")) {
@@ -280,6 +286,11 @@ parse_option(const char *name, const char *option, const char *value,
         return parse_desc(option, value, &config->n_rxq_desc);
     } else if (!strcmp(option, "n_txq_desc")) {
         return parse_desc(option, value, &config->n_txq_desc);
+    } else if (!strcmp(option, "max_peers")) {
+        return parse_int(option, value, 1, MAX_PEERS, &config->max_peers);
+    } else if (!strcmp(option, "idle_timeout")) {
+        return parse_int(option, value, 1, MAX_IDLE_TIMEOUT,
+                         &config->options.idle_timeout);
     } else if (!strcmp(option, "provider")) {
         return parse_provider(value, &config->options);
     } else if (!strcmp(option, "rdma-dev")) {
@@ -299,10 +310,14 @@ check_config(const struct config *config)
 {
     const struct netdev_tunnel_config *tnl = &config->tnl;
 
-    if (!ipv6_addr_is_set(&tnl->ipv6_dst)) {
+    if (!ipv6_addr_is_set(&tnl->ipv6_dst) && !tnl->ip_dst_flow) {
         return error_new("rdma type requires valid 'remote_ip' argument");
     }
-    if (ipv6_addr_is_set(&tnl->ipv6_src)
+    if (tnl->ip_src_flow && !tnl->ip_dst_flow) {
+        return error_new("rdma type requires 'remote_ip=flow' with "
+                         "'local_ip=flow'");
+    }
+    if (!tnl->ip_dst_flow && ipv6_addr_is_set(&tnl->ipv6_src)
         && (!in6_addr_get_mapped_ipv4(&tnl->ipv6_src)
             != !in6_addr_get_mapped_ipv4(&tnl->ipv6_dst))) {
         return error_new("'remote_ip' and 'local_ip' has to be of the same "
@@ -326,6 +341,8 @@ parse_args(const char *name, const struct smap *args, struct config *config)
     config->n_rxq = 1;
     config->n_rxq_desc = NETDEV_RDMA_DEFAULT_RXQ_DESC;
     config->n_txq_desc = NETDEV_RDMA_DEFAULT_DESC;
+    config->max_peers = NETDEV_RDMA_DEFAULT_PEERS;
+    config->options.idle_timeout = NETDEV_RDMA_DEFAULT_IDLE_TIMEOUT;
     parse_provider("auto", &config->options);
 
     SMAP_FOR_EACH (node, args) {
@@ -395,6 +412,7 @@ apply_config(struct netdev_rdma *dev, const struct config *config)
     want.n_rxq = config->n_rxq;
     want.n_rxq_desc = config->n_rxq_desc;
     want.n_txq_desc = config->n_txq_desc;
+    want.max_peers = config->tnl.ip_dst_flow ? config->max_peers : 0;
     if (memcmp(&want, &dev->want, sizeof want)) {
         dev->want = want;
         netdev_request_reconfigure(&dev->up);
@@ -461,15 +479,21 @@ put_int(struct smap *args, const char *option, int n, int default_)
 }
 
 static void
+put_ip(struct smap *args, const char *option, bool flow,
+       const struct in6_addr *ip)
+{
+    if (flow) {
+        smap_add(args, option, "flow");
+    } else if (ipv6_addr_is_set(ip)) {
+        smap_add_ipv6(args, option, CONST_CAST(struct in6_addr *, ip));
+    }
+}
+
+static void
 put_tunnel_config(struct smap *args, const struct netdev_tunnel_config *tnl)
 {
-    smap_add_ipv6(args, "remote_ip",
-                  &CONST_CAST(struct netdev_tunnel_config *, tnl)->ipv6_dst);
-    if (ipv6_addr_is_set(&tnl->ipv6_src)) {
-        smap_add_ipv6(args, "local_ip",
-                      &CONST_CAST(struct netdev_tunnel_config *,
-                                  tnl)->ipv6_src);
-    }
+    put_ip(args, "remote_ip", tnl->ip_dst_flow, &tnl->ipv6_dst);
+    put_ip(args, "local_ip", tnl->ip_src_flow, &tnl->ipv6_src);
     if (tnl->in_key_present && tnl->out_key_present
         && tnl->in_key_flow == tnl->out_key_flow
         && tnl->in_key == tnl->out_key) {
@@ -502,6 +526,12 @@ netdev_rdma_get_config(const struct netdev *netdev, struct smap *args)
             NETDEV_RDMA_DEFAULT_DESC);
     put_int(args, "n_txq_desc", dev->have.n_txq_desc,
             NETDEV_RDMA_DEFAULT_DESC);
+    if (dev->have.max_peers) {
+        put_int(args, "max_peers", dev->have.max_peers,
+                NETDEV_RDMA_DEFAULT_PEERS);
+        put_int(args, "idle_timeout", dev->options.idle_timeout,
+                NETDEV_RDMA_DEFAULT_IDLE_TIMEOUT);
+    }
     if (dev->options.provider) {
         smap_add(args, "provider", dev->options.provider->name);
     }

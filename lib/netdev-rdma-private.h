@@ -19,6 +19,7 @@
 #define NETDEV_RDMA_PRIVATE_H 1
 
 #include "dp-packet.h"
+#include "netdev-rdma-mesh.h"
 #include "netdev-provider.h"
 #include "ovs-rcu.h"
 #include "rdma-msg.h"
@@ -57,6 +58,8 @@
 #define NETDEV_RDMA_DEFAULT_RXQ_DESC \
     (userspace_tso_enabled() ? 1024 : NETDEV_RDMA_DEFAULT_DESC)
 #define NETDEV_RDMA_DEFAULT_TTL 64
+#define NETDEV_RDMA_DEFAULT_PEERS 256
+#define NETDEV_RDMA_DEFAULT_IDLE_TIMEOUT 300    /* In seconds. */
 
 /* A message of one record must fit into an mbuf, whose size is a uint16_t. */
 #define NETDEV_RDMA_MIN_MTU 68
@@ -74,6 +77,7 @@
 struct netdev_rdma_options {
     const struct ordma_provider *provider; /* Null for "auto". */
     char rdma_dev[64];          /* Empty for any. */
+    int idle_timeout;           /* Of peers with remote_ip=flow, seconds. */
 };
 
 /* Parameters that PMD threads depend on: netdev_rdma_reconfigure() makes what
@@ -81,6 +85,7 @@ struct netdev_rdma_options {
 struct netdev_rdma_params {
     int n_rxq, n_txq;
     int n_rxq_desc, n_txq_desc;
+    int max_peers;              /* 0 unless remote_ip=flow. */
     int mtu;
     int numa_id;
 };
@@ -98,6 +103,7 @@ struct netdev_rdma {
     /* Read by PMD threads, changed by the main thread. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     ordma_session_slot session; /* Session that is up, or null. */
+    struct netdev_rdma_mesh mesh;   /* Instead, with remote_ip=flow. */
     atomic_bool is_up;          /* NETDEV_UP. */
     OVSRCU_TYPE(struct netdev_tunnel_config *) tnl_config;
 
@@ -146,6 +152,7 @@ struct netdev_rdma_rxq {
     struct rte_mbuf *msgs[ORDMA_MAX_BURST];
 
     unsigned int next_lane;     /* Lane to poll first, for fairness. */
+    size_t next_dest;           /* Peer to poll first, likewise. */
 };
 
 extern const struct netdev_class netdev_rdma_class;
@@ -200,8 +207,32 @@ int netdev_rdma_send(struct netdev *, int qid, struct dp_packet_batch *,
 int netdev_rdma_rxq_recv(struct netdev_rxq *, struct dp_packet_batch *,
                          int *qfill);
 
+/* Sends the 'n' frames 'packets' to 'session' or drops them, and counts that
+ * to 'stats', which the caller writes. */
+void netdev_rdma_send_to_session(struct netdev_rdma *dev,
+                                 struct ordma_stats *stats,
+                                 const struct ordma_session *session,
+                                 struct dp_packet *packets[],
+                                 unsigned int n);
+
 /* Drops what 'rxq' has not delivered yet.  No PMD thread polls it. */
 void netdev_rdma_rxq_purge(struct netdev_rdma_rxq *rxq);
+
+/* Registers the commands of ovs-appctl. */
+int netdev_rdma_show_init(void);
+
+/* Adds the state of 'dev' to 'smap'. */
+void netdev_rdma_get_status__(const struct netdev_rdma *dev,
+                              struct smap *smap) OVS_REQUIRES(ordma_mutex);
+
+/* Stores in 'totals' what all the queues of 'dev' have counted. */
+void netdev_rdma_sum_counters(struct netdev_rdma *dev,
+                              uint64_t totals[ORDMA_N_COUNTERS])
+    OVS_REQUIRES(ordma_mutex);
+
+/* Stores in 'name' what people call 'counter', a custom statistic. */
+void netdev_rdma_counter_name(enum ordma_counter counter,
+                              char name[NETDEV_CUSTOM_STATS_NAME_SIZE]);
 
 /* Makes 'dev' connect anew, with the options and parameters in force. */
 void netdev_rdma_restart(struct netdev_rdma *dev) OVS_REQUIRES(ordma_mutex);

@@ -38,6 +38,10 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
  * whose headroom only grows by that.  The records of other messages are copied
  * to buffers of their own, because a packet needs headroom in front of it. */
 
+/* Peers polled by one call at most: so many polls that find nothing take about
+ * as long as the processing of a batch. */
+#define MAX_DESTS_PER_POLL 32
+
 /* Where packets go. */
 struct rx_target {
     struct netdev_rdma *dev;
@@ -353,12 +357,60 @@ poll_lanes(struct netdev_rdma_rxq *rxq, struct rx_target *target)
     }
 }
 
+/* Returns the session that the messages left over in 'rxq' belong to, if it is
+ * one of those of 'dests', otherwise null. */
+static const struct ordma_session *
+find_leftover_session(const struct netdev_rdma_rxq *rxq,
+                      const struct netdev_rdma_dests *dests)
+{
+    for (size_t i = 0; i < dests->n; i++) {
+        const struct ordma_session *session
+            = ovsrcu_get(struct ordma_session *, &dests->dests[i]->session);
+
+        if (session && session->serial == rxq->session_serial) {
+            return session;
+        }
+    }
+    return NULL;
+}
+
+/* Polls the peers 'dests' in turn, a bounded number at once, until the batch
+ * is full. */
+static void
+poll_dests(struct netdev_rdma_rxq *rxq, struct rx_target *target,
+           const struct netdev_rdma_dests *dests)
+{
+    size_t n = MIN(dests->n, MAX_DESTS_PER_POLL);
+
+    if (rxq->next_msg < rxq->n_msgs) {
+        target->session = find_leftover_session(rxq, dests);
+    }
+    if (!deliver_leftover(rxq, target)) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (rxq->next_dest >= dests->n) {
+            rxq->next_dest = 0;
+        }
+        target->session = ovsrcu_get(
+            struct ordma_session *, &dests->dests[rxq->next_dest++]->session);
+        if (target->session) {
+            poll_lanes(rxq, target);
+        }
+        if (rxq->next_msg < rxq->n_msgs
+            || dp_packet_batch_size(target->batch) >= NETDEV_MAX_BURST) {
+            break;
+        }
+    }
+}
+
 int
 netdev_rdma_rxq_recv(struct netdev_rxq *rxq_, struct dp_packet_batch *batch,
                      int *qfill)
 {
     struct netdev_rdma_rxq *rxq = netdev_rdma_rxq_cast(rxq_);
     struct netdev_rdma *dev = netdev_rdma_cast(rxq_->netdev);
+    const struct netdev_rdma_dests *dests = netdev_rdma_mesh_dests(&dev->mesh);
     struct rx_target target = {
         .dev = dev,
         .stats = rxq->stats,
@@ -369,7 +421,9 @@ netdev_rdma_rxq_recv(struct netdev_rxq *rxq_, struct dp_packet_batch *batch,
     if (qfill) {
         *qfill = -ENOTSUP;
     }
-    if (deliver_leftover(rxq, &target) && target.session) {
+    if (OVS_UNLIKELY(dests)) {
+        poll_dests(rxq, &target, dests);
+    } else if (deliver_leftover(rxq, &target) && target.session) {
         poll_lanes(rxq, &target);
     }
     return dp_packet_batch_is_empty(batch) ? EAGAIN : 0;

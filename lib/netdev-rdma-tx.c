@@ -288,31 +288,48 @@ packet_lane(const struct ordma_session *session,
     return (uint64_t) hash * session->n_lanes >> 32;
 }
 
-/* Sends 'batch' to the lanes of 'session', lane by lane. */
+/* Sends the 'n' packets 'packets', at most NETDEV_MAX_BURST, to the lanes of
+ * 'session', lane by lane. */
 static void
 send_to_lanes(struct netdev_rdma *dev, struct ordma_stats *stats,
               const struct ordma_session *session,
-              struct dp_packet_batch *batch)
+              struct dp_packet *packets[], unsigned int n)
 {
-    unsigned int n = dp_packet_batch_size(batch);
     uint8_t lanes[NETDEV_MAX_BURST];
     uint64_t todo = 0;
 
     for (unsigned int i = 0; i < n; i++) {
-        lanes[i] = packet_lane(session, batch->packets[i]);
+        lanes[i] = packet_lane(session, packets[i]);
         todo |= UINT64_C(1) << lanes[i];
     }
     for (; todo; todo = zero_rightmost_1bit(todo)) {
         unsigned int lane = raw_ctz(todo);
-        struct dp_packet *packets[NETDEV_MAX_BURST];
-        int n_packets = 0;
+        struct dp_packet *mine[NETDEV_MAX_BURST];
+        int n_mine = 0;
 
         for (unsigned int i = 0; i < n; i++) {
             if (lanes[i] == lane) {
-                packets[n_packets++] = batch->packets[i];
+                mine[n_mine++] = packets[i];
             }
         }
-        send_to_lane(dev, stats, session, lane, packets, n_packets);
+        send_to_lane(dev, stats, session, lane, mine, n_mine);
+    }
+}
+
+void
+netdev_rdma_send_to_session(struct netdev_rdma *dev,
+                            struct ordma_stats *stats,
+                            const struct ordma_session *session,
+                            struct dp_packet *packets[], unsigned int n)
+{
+    for (unsigned int i = 0; i < n; i += NETDEV_MAX_BURST) {
+        unsigned int burst = MIN(n - i, NETDEV_MAX_BURST);
+
+        if (OVS_LIKELY(session->n_lanes == 1)) {
+            send_to_lane(dev, stats, session, 0, &packets[i], burst);
+        } else {
+            send_to_lanes(dev, stats, session, &packets[i], burst);
+        }
     }
 }
 
@@ -324,6 +341,69 @@ drop_batch(struct ordma_stats *stats, enum ordma_counter reason,
     dp_packet_delete_batch(batch, true);
 }
 
+/* Sends the 'n' packets 'packets', whose metadata say the same addresses, to
+ * one of many peers. */
+static void
+send_to_dest(struct netdev_rdma *dev, struct ordma_stats *stats,
+             struct dp_packet *packets[], unsigned int n)
+{
+    struct in6_addr remote = flow_tnl_dst(&packets[0]->md.tunnel);
+    struct in6_addr local = flow_tnl_src(&packets[0]->md.tunnel);
+    struct netdev_rdma_dest *dest = netdev_rdma_mesh_find(&dev->mesh, &remote,
+                                                          &local);
+    const struct ordma_session *session
+        = dest ? ovsrcu_get(struct ordma_session *, &dest->session) : NULL;
+
+    if (OVS_LIKELY(session)) {
+        netdev_rdma_send_to_session(dev, stats, session, packets, n);
+    } else {
+        netdev_rdma_mesh_hold(&dev->mesh, dest, stats, packets, n);
+    }
+}
+
+static bool
+has_same_dest(const struct dp_packet *a, const struct dp_packet *b)
+{
+    const struct flow_tnl *x = &a->md.tunnel;
+    const struct flow_tnl *y = &b->md.tunnel;
+
+    return (x->ip_dst == y->ip_dst && x->ip_src == y->ip_src
+            && (x->ip_dst || (ipv6_addr_equals(&x->ipv6_dst, &y->ipv6_dst)
+                              && ipv6_addr_equals(&x->ipv6_src,
+                                                  &y->ipv6_src))));
+}
+
+/* Sends 'batch' to many peers, one after the other. */
+static void
+send_to_dests(struct netdev_rdma *dev, struct ordma_stats *stats,
+              struct dp_packet_batch *batch)
+{
+    unsigned int n = dp_packet_batch_size(batch);
+    uint64_t todo = (UINT64_C(1) << n) - 1;
+
+    while (todo) {
+        struct dp_packet *first = batch->packets[raw_ctz(todo)];
+        struct dp_packet *packets[NETDEV_MAX_BURST];
+        unsigned int n_packets = 0;
+
+        for (unsigned int i = raw_ctz(todo); i < n; i++) {
+            if (todo & (UINT64_C(1) << i)
+                && has_same_dest(batch->packets[i], first)) {
+                packets[n_packets++] = batch->packets[i];
+                todo &= ~(UINT64_C(1) << i);
+            }
+        }
+        if (OVS_LIKELY(flow_tnl_dst_is_set(&first->md.tunnel))) {
+            send_to_dest(dev, stats, packets, n_packets);
+        } else {
+            ordma_stats_add(stats, ORDMA_TX_NO_TUNNEL_DROPS, n_packets);
+            for (unsigned int i = 0; i < n_packets; i++) {
+                dp_packet_delete(packets[i]);
+            }
+        }
+    }
+}
+
 static void
 send_batch(struct netdev_rdma *dev, struct ordma_stats *stats,
            struct dp_packet_batch *batch)
@@ -332,13 +412,13 @@ send_batch(struct netdev_rdma *dev, struct ordma_stats *stats,
 
     if (OVS_UNLIKELY(!netdev_rdma_is_up(dev))) {
         drop_batch(stats, ORDMA_TX_ADMIN_DOWN_DROPS, batch);
-    } else if (OVS_UNLIKELY(!session)) {
-        drop_batch(stats, ORDMA_TX_NO_CARRIER_DROPS, batch);
-    } else if (OVS_LIKELY(session->n_lanes == 1)) {
-        send_to_lane(dev, stats, session, 0, batch->packets,
-                     dp_packet_batch_size(batch));
+    } else if (OVS_LIKELY(session)) {
+        netdev_rdma_send_to_session(dev, stats, session, batch->packets,
+                                    dp_packet_batch_size(batch));
+    } else if (netdev_rdma_mesh_dests(&dev->mesh)) {
+        send_to_dests(dev, stats, batch);
     } else {
-        send_to_lanes(dev, stats, session, batch);
+        drop_batch(stats, ORDMA_TX_NO_CARRIER_DROPS, batch);
     }
 }
 

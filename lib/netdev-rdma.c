@@ -22,7 +22,6 @@
 
 #include "dpdk.h"
 #include "netdev-rdma-private.h"
-#include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovs-numa.h"
@@ -32,7 +31,6 @@
 #include "rdma-pool.h"
 #include "seq.h"
 #include "smap.h"
-#include "unixctl.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_rdma);
@@ -78,7 +76,9 @@ peer_changed(void *dev_)
     const struct ordma_dev *rdma_dev;
 
     if (!dev->peer) {
-        return;                 /* About to go. */
+        /* One of many, or about to go. */
+        netdev_change_seq_changed(&dev->up);
+        return;
     }
     set_carrier(dev, ordma_peer_is_up(dev->peer));
     dev->recheck_provider = !dev->carrier && !dev->options.provider;
@@ -147,9 +147,11 @@ netdev_rdma_restart(struct netdev_rdma *dev)
     struct ordma_peer *old = dev->peer;
 
     dev->peer = NULL;
-    ordma_peer_destroy(old);
+    ordma_peer_destroy(old, "port changed");
+    netdev_rdma_mesh_stop(dev);
     set_carrier(dev, false);
-    if (dev->rx_pool && ipv6_addr_is_set(&tnl->ipv6_dst)) {
+    if (dev->rx_pool && (tnl->ip_dst_flow ? dev->have.max_peers > 0
+                         : ipv6_addr_is_set(&tnl->ipv6_dst))) {
         dev->provider = choose_provider(dev, &dev->provider_reason);
         struct ordma_peer_config config = {
             .provider = dev->provider,
@@ -175,11 +177,35 @@ netdev_rdma_restart(struct netdev_rdma *dev)
             .aux = dev,
         };
 
-        dev->peer = ordma_peer_create(netdev_get_name(&dev->up), &config);
+        if (tnl->ip_dst_flow) {
+            dev->mesh.src_flow = tnl->ip_src_flow;
+            dev->mesh.max_peers = dev->have.max_peers;
+            dev->mesh.idle_timeout = dev->options.idle_timeout * 1000LL;
+            netdev_rdma_mesh_start(dev, &config);
+        } else {
+            dev->peer = ordma_peer_create(netdev_get_name(&dev->up), &config);
+        }
     }
 }
 
 /* Periodic work. */
+
+/* Does the work of ports with remote_ip=flow, whose carrier says whether they
+ * can connect to peers. */
+static void
+run_meshes(void)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct netdev_rdma *dev;
+
+    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
+        netdev_rdma_mesh_run(dev);
+        if (!dev->peer && dev->carrier != netdev_rdma_mesh_is_open(dev)) {
+            set_carrier(dev, !dev->carrier);
+            netdev_change_seq_changed(&dev->up);
+        }
+    }
+}
 
 static void
 netdev_rdma_run(const struct netdev_class *class OVS_UNUSED)
@@ -187,6 +213,7 @@ netdev_rdma_run(const struct netdev_class *class OVS_UNUSED)
     ovs_mutex_lock(&ordma_mutex);
     last_seqno = seq_read(ordma_seq());
     ordma_peers_run();
+    run_meshes();
     recheck_providers();
     ovs_mutex_unlock(&ordma_mutex);
     ordma_mem_run();
@@ -196,9 +223,14 @@ netdev_rdma_run(const struct netdev_class *class OVS_UNUSED)
 static void
 netdev_rdma_wait(const struct netdev_class *class OVS_UNUSED)
 {
+    struct netdev_rdma *dev;
+
     ovs_mutex_lock(&ordma_mutex);
     seq_wait(ordma_seq(), last_seqno);
     ordma_peers_wait();
+    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
+        netdev_rdma_mesh_wait(dev);
+    }
     ovs_mutex_unlock(&ordma_mutex);
     ordma_pools_wait();
 }
@@ -219,6 +251,7 @@ netdev_rdma_construct(struct netdev *netdev)
     struct netdev_rdma *dev = CONTAINER_OF(netdev, struct netdev_rdma, up);
 
     ovsrcu_init(&dev->session, NULL);
+    netdev_rdma_mesh_init(dev);
     ovsrcu_init(&dev->tnl_config,
                 xzalloc(sizeof(struct netdev_tunnel_config)));
     atomic_init(&dev->is_up, true);
@@ -284,7 +317,8 @@ netdev_rdma_destruct(struct netdev *netdev)
     ovs_list_remove(&dev->node);
     peer = dev->peer;
     dev->peer = NULL;
-    ordma_peer_destroy(peer);
+    ordma_peer_destroy(peer, "port deleted");
+    netdev_rdma_mesh_destroy(dev);
     ordma_sessions_orphan(&dev->stats);
     queues_destroy(dev->rxqs, dev->have.n_rxq, &dev->stats);
     queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
@@ -378,8 +412,11 @@ create_pools(const char *name, const struct netdev_rdma_params *params,
     uint32_t one = ORDMA_MSG_MAX_OVERHEAD + params->mtu + NETDEV_RDMA_L2_LEN;
     uint16_t rx_len = ROUND_UP(MAX(one, MIN_MSG_SIZE), 64);
     uint16_t tx_len = ROUND_UP(MAX(one, MIN_COPY_SIZE), 64);
-    unsigned int n_rx = params->n_rxq * (params->n_rxq_desc
-                                         + ORDMA_LANE_RESERVE);
+    unsigned int n_rx
+        = (params->max_peers
+           ? params->max_peers * (NETDEV_RDMA_MESH_N_RECV
+                                  + params->n_rxq * ORDMA_LANE_RESERVE)
+           : params->n_rxq * (params->n_rxq_desc + ORDMA_LANE_RESERVE));
     unsigned int n_tx = params->n_rxq * params->n_txq_desc;
     const struct {
         unsigned int n;
@@ -526,12 +563,14 @@ netdev_rdma_get_carrier_resets(const struct netdev *netdev)
     return resets;
 }
 
-static void
-get_status__(const struct netdev_rdma *dev, struct smap *smap)
-    OVS_REQUIRES(ordma_mutex)
+void
+netdev_rdma_get_status__(const struct netdev_rdma *dev, struct smap *smap)
 {
     if (dev->peer) {
         ordma_peer_get_status(dev->peer, smap);
+        smap_add(smap, "provider_reason", dev->provider_reason);
+    } else if (netdev_rdma_mesh_dests(&dev->mesh)) {
+        netdev_rdma_mesh_get_status(dev, smap);
         smap_add(smap, "provider_reason", dev->provider_reason);
     } else {
         smap_add(smap, "state", "unconfigured");
@@ -545,7 +584,7 @@ netdev_rdma_get_status(const struct netdev *netdev, struct smap *smap)
     const char *device;
 
     ovs_mutex_lock(&ordma_mutex);
-    get_status__(dev, smap);
+    netdev_rdma_get_status__(dev, smap);
     device = smap_get(smap, "device");
     if (device) {
         smap_add(smap, "tunnel_egress_iface", device);
@@ -555,9 +594,9 @@ netdev_rdma_get_status(const struct netdev *netdev, struct smap *smap)
     return 0;
 }
 
-static void
-sum_counters(struct netdev_rdma *dev, uint64_t totals[ORDMA_N_COUNTERS])
-    OVS_REQUIRES(ordma_mutex)
+void
+netdev_rdma_sum_counters(struct netdev_rdma *dev,
+                         uint64_t totals[ORDMA_N_COUNTERS])
 {
     memset(totals, 0, ORDMA_N_COUNTERS * sizeof *totals);
     ordma_stats_sum(totals, &dev->stats);
@@ -576,7 +615,7 @@ netdev_rdma_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
     uint64_t totals[ORDMA_N_COUNTERS];
 
     ovs_mutex_lock(&ordma_mutex);
-    sum_counters(dev, totals);
+    netdev_rdma_sum_counters(dev, totals);
     ovs_mutex_unlock(&ordma_mutex);
 
     /* What is not set below is not supported. */
@@ -594,10 +633,9 @@ netdev_rdma_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
     return 0;
 }
 
-/* Stores in 'name' what people call 'counter', a custom statistic. */
-static void
-get_counter_name(enum ordma_counter counter,
-                 char name[NETDEV_CUSTOM_STATS_NAME_SIZE])
+void
+netdev_rdma_counter_name(enum ordma_counter counter,
+                         char name[NETDEV_CUSTOM_STATS_NAME_SIZE])
 {
     static const char *const names[] = {
 #define ORDMA_COUNTER(NAME) [ORDMA_##NAME] = #NAME,
@@ -622,13 +660,14 @@ netdev_rdma_get_custom_stats(const struct netdev *netdev,
     uint64_t totals[ORDMA_N_COUNTERS];
 
     ovs_mutex_lock(&ordma_mutex);
-    sum_counters(dev, totals);
+    netdev_rdma_sum_counters(dev, totals);
     ovs_mutex_unlock(&ordma_mutex);
 
     custom->size = ORDMA_N_COUNTERS - ORDMA_N_BASIC_COUNTERS;
     custom->counters = xcalloc(custom->size, sizeof *custom->counters);
     for (int i = 0; i < custom->size; i++) {
-        get_counter_name(ORDMA_N_BASIC_COUNTERS + i, custom->counters[i].name);
+        netdev_rdma_counter_name(ORDMA_N_BASIC_COUNTERS + i,
+                                 custom->counters[i].name);
         custom->counters[i].value = totals[ORDMA_N_BASIC_COUNTERS + i];
     }
     return 0;
@@ -666,109 +705,10 @@ netdev_rdma_rxq_dealloc(struct netdev_rxq *rxq)
     free_cacheline(netdev_rdma_rxq_cast(rxq));
 }
 
-/* ovs-appctl netdev-rdma/show. */
-
-static void
-show_port(struct netdev_rdma *dev, struct ds *ds)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct smap status = SMAP_INITIALIZER(&status);
-    const struct smap_node **nodes;
-
-    get_status__(dev, &status);
-    ds_put_format(ds, "%s:\n", netdev_get_name(&dev->up));
-    nodes = smap_sort(&status);
-    for (size_t i = 0; i < smap_count(&status); i++) {
-        ds_put_format(ds, "  %s: %s\n", nodes[i]->key, nodes[i]->value);
-    }
-    free(nodes);
-    smap_destroy(&status);
-}
-
-static void
-show_counters(struct netdev_rdma *dev, struct ds *ds)
-    OVS_REQUIRES(ordma_mutex)
-{
-    uint64_t totals[ORDMA_N_COUNTERS];
-
-    sum_counters(dev, totals);
-    ds_put_format(ds, "  rx_packets: %"PRIu64"\n  rx_bytes: %"PRIu64"\n"
-                  "  tx_packets: %"PRIu64"\n  tx_bytes: %"PRIu64"\n",
-                  totals[ORDMA_RX_PACKETS], totals[ORDMA_RX_BYTES],
-                  totals[ORDMA_TX_PACKETS], totals[ORDMA_TX_BYTES]);
-    for (int i = ORDMA_N_BASIC_COUNTERS; i < ORDMA_N_COUNTERS; i++) {
-        char name[NETDEV_CUSTOM_STATS_NAME_SIZE];
-
-        if (totals[i]) {
-            get_counter_name(i, name);
-            ds_put_format(ds, "  %s: %"PRIu64"\n", name, totals[i]);
-        }
-    }
-}
-
-static void
-netdev_rdma_unixctl_show(struct unixctl_conn *conn, int argc,
-                         const char *argv[], void *aux OVS_UNUSED)
-{
-    struct ds ds = DS_EMPTY_INITIALIZER;
-    struct netdev_rdma *dev;
-    bool found = argc < 2;
-
-    ovs_mutex_lock(&ordma_mutex);
-    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
-        if (argc < 2 || !strcmp(argv[1], netdev_get_name(&dev->up))) {
-            show_port(dev, &ds);
-            show_counters(dev, &ds);
-            found = true;
-        }
-    }
-    ovs_mutex_unlock(&ordma_mutex);
-
-    if (found) {
-        unixctl_command_reply(conn, ds_cstr(&ds));
-    } else {
-        unixctl_command_reply_error(conn, "no such rdma port");
-    }
-    ds_destroy(&ds);
-}
-
-static void
-netdev_rdma_unixctl_reconnect(struct unixctl_conn *conn, int argc OVS_UNUSED,
-                              const char *argv[], void *aux OVS_UNUSED)
-{
-    struct netdev_rdma *dev;
-    bool found = false;
-
-    ovs_mutex_lock(&ordma_mutex);
-    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
-        if (dev->peer && !strcmp(argv[1], netdev_get_name(&dev->up))) {
-            ordma_peer_reconnect(dev->peer);
-            found = true;
-        }
-    }
-    ovs_mutex_unlock(&ordma_mutex);
-
-    if (found) {
-        unixctl_command_reply(conn, NULL);
-    } else {
-        unixctl_command_reply_error(conn, "no such rdma port");
-    }
-}
-
-static int
-netdev_rdma_init(void)
-{
-    unixctl_command_register("netdev-rdma/reconnect", "port", 1, 1,
-                             netdev_rdma_unixctl_reconnect, NULL);
-    unixctl_command_register("netdev-rdma/show", "[port]", 0, 1,
-                             netdev_rdma_unixctl_show, NULL);
-    return 0;
-}
-
 const struct netdev_class netdev_rdma_class = {
     .type = "rdma",
     .is_pmd = true,
-    .init = netdev_rdma_init,
+    .init = netdev_rdma_show_init,
     .run = netdev_rdma_run,
     .wait = netdev_rdma_wait,
     .alloc = netdev_rdma_alloc,

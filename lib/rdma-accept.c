@@ -34,44 +34,100 @@ COVERAGE_DEFINE(rdma_request_refused);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
+static struct ovs_list acceptors OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&acceptors);
+
+void
+ordma_acceptor_add(struct ordma_acceptor *acceptor)
+{
+    ovs_list_push_back(&acceptors, &acceptor->node);
+}
+
+void
+ordma_acceptor_remove(struct ordma_acceptor *acceptor)
+{
+    ovs_list_remove(&acceptor->node);
+}
+
+/* Returns true if 'config' has one remote address rather than any. */
+static bool
+has_fixed_remote(const struct ordma_peer_config *config)
+{
+    return ipv6_addr_is_set(&config->remote) && !config->wanted;
+}
+
 /* Returns how well a port with 'config', which takes 'hello', fits it. */
 static int
 match_score(const struct ordma_peer_config *config,
             const struct ordma_hello *hello)
 {
-    return (2 * ordma_key_equals(&config->in_key, &hello->out_key)
-            + 2 * ordma_key_equals(&config->out_key, &hello->in_key)
+    return (4 * ordma_key_equals(&config->in_key, &hello->out_key)
+            + 4 * ordma_key_equals(&config->out_key, &hello->in_key)
+            + 2 * has_fixed_remote(config)
             + ipv6_addr_is_set(&config->local));
 }
 
+/* Returns true if 'a' is all zeros, which means any address, or equal to
+ * 'b'. */
+static bool
+addr_matches(const struct in6_addr *a, const struct in6_addr *b)
+{
+    return !ipv6_addr_is_set(a) || ipv6_addr_equals(a, b);
+}
+
+/* Returns true if a port with 'config' fits the request 'conn' with 'hello'
+ * better than one with 'best', which may be null.  Stores in '*refusal' why
+ * not, if that is due to what 'hello' says. */
+static bool
+is_better(const struct ordma_peer_config *config,
+          const struct ordma_peer_config *best,
+          const struct ordma_conn *conn, const struct ordma_hello *hello,
+          enum ordma_refusal *refusal)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (config->provider != conn->provider
+        || config->dst_port != conn->dst_port
+        || !addr_matches(&config->remote, &conn->remote)
+        || !addr_matches(&config->local, &conn->local)
+        || !ordma_handshake_is_right_dev(config, conn)) {
+        return false;
+    }
+    if (ordma_handshake_check(config, hello)) {
+        *refusal = ordma_handshake_check(config, hello);
+        return false;
+    }
+    return !best || match_score(config, hello) > match_score(best, hello);
+}
+
 /* Finds the peer that wants the connection request 'conn' with 'hello', the
- * one that fits best.  If there is none, returns null and the reason in
- * '*refusal'. */
+ * one that fits best, or has a port create it.  If there is none, returns null
+ * and the reason in '*refusal'. */
 static struct ordma_peer *
 find_peer(const struct ordma_conn *conn, const struct ordma_hello *hello,
           enum ordma_refusal *refusal)
     OVS_REQUIRES(ordma_mutex)
 {
+    const struct ordma_peer_config *config = NULL;
+    struct ordma_acceptor *acceptor, *best_acceptor = NULL;
     struct ordma_peer *peer, *best = NULL;
 
     *refusal = ORDMA_REFUSED_NO_PORT;
     LIST_FOR_EACH (peer, node, &ordma_peers) {
-        const struct ordma_peer_config *config = &peer->config;
-
-        if (config->provider != conn->provider
-            || config->dst_port != conn->dst_port
-            || !ipv6_addr_equals(&config->remote, &conn->remote)
-            || (ipv6_addr_is_set(&config->local)
-                && !ipv6_addr_equals(&config->local, &conn->local))
-            || !ordma_handshake_is_right_dev(config, conn)) {
-            continue;
-        }
-        if (ordma_handshake_check(config, hello)) {
-            *refusal = ordma_handshake_check(config, hello);
-        } else if (!best || match_score(config, hello)
-                            > match_score(&best->config, hello)) {
+        if (is_better(&peer->config, config, conn, hello, refusal)) {
             best = peer;
+            config = &peer->config;
         }
+    }
+    LIST_FOR_EACH (acceptor, node, &acceptors) {
+        if (is_better(&acceptor->config, config, conn, hello, refusal)) {
+            best_acceptor = acceptor;
+            config = &acceptor->config;
+        }
+    }
+    if (best_acceptor) {
+        *refusal = ORDMA_REFUSED_PEERS;
+        best = best_acceptor->create(best_acceptor, &conn->remote,
+                                     &conn->local);
     }
     return best;
 }
@@ -126,7 +182,7 @@ admit(struct ordma_peer *peer, const struct ordma_conn *conn,
     }
 
     ordma_peer_close(peer, "peer started again");
-    reconnect_connecting(peer->fsm, time_msec());
+    ordma_peer_begin(peer);
     session = ordma_session_create(peer, hello->session, false,
                                    peer->config.stats);
     ordma_handshake_set_n_lanes(peer, hello->n_lanes);

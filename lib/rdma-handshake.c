@@ -119,6 +119,7 @@ peer_up(struct ordma_peer *peer)
                   peer->name, session->max_msg);
     }
     ordma_stats_add(peer->config.stats, ORDMA_CONNECTS, 1);
+    peer->n_connects++;
     peer->n_rx_messages = 0;
     reconnect_connected(peer->fsm, time_msec());
     peer->config.changed(peer->config.aux);
@@ -160,7 +161,7 @@ ordma_handshake_dial(struct ordma_peer *peer)
 {
     uint64_t id = (uint64_t) random_uint32() << 32 | random_uint32() | 1;
 
-    reconnect_connecting(peer->fsm, time_msec());
+    ordma_peer_begin(peer);
     peer->yield_at = (time_msec() + CROSSING_TIMEOUT
                       + random_range(CROSSING_TIMEOUT));
     peer->session = ordma_session_create(peer, id, true, peer->config.stats);
@@ -286,6 +287,9 @@ ordma_handshake_rejected(struct ordma_link *link,
         /* No error: the peer's own dial is about to arrive. */
         ordma_peer_close(peer, "dials crossed");
         reconnect_connect_failed(peer->fsm, time_msec(), 0);
+        if (peer->config.wanted) {
+            atomic_store_relaxed(peer->config.wanted, true);
+        }
     } else {
         char *reason = xasprintf("rejected by peer: %s",
                                  ordma_refusal_to_string(refusal));

@@ -90,7 +90,8 @@ struct ordma_hello {
                             "(other_config:userspace-tso-enable)")      \
     ORDMA_REFUSAL(SESSION,  "it has ended that session")                \
     ORDMA_REFUSAL(BUSY,     "its port is connected to another port")    \
-    ORDMA_REFUSAL(RESOURCE, "it is out of resources, see its log")
+    ORDMA_REFUSAL(RESOURCE, "it is out of resources, see its log")      \
+    ORDMA_REFUSAL(PEERS,    "its port has max_peers peers already")
 
 enum ordma_refusal {
 #define ORDMA_REFUSAL(NAME, TEXT) ORDMA_REFUSED_##NAME,

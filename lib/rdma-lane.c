@@ -30,6 +30,7 @@
 #include "rdma-pool.h"
 #include "rdma-stats.h"
 #include "seq.h"
+#include "timeval.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_lane);
 
@@ -68,6 +69,52 @@ load_acquire(atomic_uint32_t *p)
 
     atomic_read_explicit(p, &value, memory_order_acquire);
     return value;
+}
+
+static uint64_t
+load_count(const atomic_uint64_t *p)
+{
+    uint64_t value;
+
+    atomic_read_relaxed(CONST_CAST(atomic_uint64_t *, p), &value);
+    return value;
+}
+
+/* Adds 'n' to '*p', whose only writer the caller is. */
+static void
+add_count(atomic_uint64_t *p, uint64_t n)
+{
+    atomic_store_relaxed(p, load_count(p) + n);
+}
+
+uint64_t
+ordma_lane_n_messages(const struct ordma_lane *lane)
+{
+    return (load_count(&lane->tx_stats.n_messages)
+            + load_count(&lane->rx_stats.n_messages));
+}
+
+void
+ordma_lane_add_info(struct ordma_lane *lane, struct ordma_lane_info *info)
+{
+    long long int rtt;
+
+    ovs_spin_lock(&lane->tx_lock);
+    info->tx_credits += load_relaxed(&lane->tx_granted) - lane->tx_sent;
+    info->n_queued += lane->sq_head - load_relaxed(&lane->sq_tail);
+    ovs_spin_unlock(&lane->tx_lock);
+    info->rx_credits += (load_relaxed(&lane->rx_granted)
+                         - (uint32_t) load_count(&lane->rx_stats.n_messages));
+    info->n_send += lane->n_send;
+    info->tx_messages += load_count(&lane->tx_stats.n_messages);
+    info->tx_frames += load_count(&lane->tx_stats.n_frames);
+    info->tx_bytes += load_count(&lane->tx_stats.n_bytes);
+    info->tx_drops += load_count(&lane->n_tx_drops);
+    info->rx_messages += load_count(&lane->rx_stats.n_messages);
+    info->rx_frames += load_count(&lane->rx_stats.n_frames);
+    info->rx_bytes += load_count(&lane->rx_stats.n_bytes);
+    atomic_read_relaxed(&lane->rtt, &rtt);
+    info->rtt = MAX(info->rtt, rtt);
 }
 
 struct seq *
@@ -172,6 +219,19 @@ update_grantable(struct ordma_lane *lane)
     }
 }
 
+/* Notes how long the last PING took. */
+static void
+take_pong(struct ordma_lane *lane)
+{
+    long long int ping_time;
+
+    atomic_read_relaxed(&lane->ping_time, &ping_time);
+    if (ping_time) {
+        atomic_store_relaxed(&lane->rtt, MAX(time_usec() - ping_time, 1));
+        atomic_store_relaxed(&lane->ping_time, 0);
+    }
+}
+
 bool
 ordma_lane_received(struct ordma_lane *lane, const struct ordma_msg *msg)
 {
@@ -183,7 +243,13 @@ ordma_lane_received(struct ordma_lane *lane, const struct ordma_msg *msg)
         atomic_store_relaxed(&lane->tx_granted,
                              load_relaxed(&lane->tx_granted) + msg->credits);
     }
-    lane->n_rx_data += msg->type == ORDMA_MSG_DATA;
+    if (msg->type == ORDMA_MSG_DATA) {
+        lane->n_rx_data++;
+        add_count(&lane->rx_stats.n_messages, 1);
+        add_count(&lane->rx_stats.n_frames, msg->n_records);
+    } else if (msg->type == ORDMA_MSG_PONG) {
+        take_pong(lane);
+    }
     lane->pong_due |= msg->type == ORDMA_MSG_PING;
     atomic_count_set(&lane->n_rx_messages,
                      atomic_count_get(&lane->n_rx_messages) + 1);
@@ -240,6 +306,7 @@ ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
 
             mbuf->data_len = wc->byte_len;
             mbuf->pkt_len = wc->byte_len;
+            add_count(&lane->rx_stats.n_bytes, wc->byte_len);
             msgs[n_msgs++] = mbuf;
         }
     }
@@ -286,6 +353,9 @@ prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
         lane->n_unsignaled = 0;
     }
     lane->sq[index & lane->sq_mask] = *msg;
+    add_count(&lane->tx_stats.n_messages, type == ORDMA_MSG_DATA);
+    add_count(&lane->tx_stats.n_frames, msg->n_records);
+    add_count(&lane->tx_stats.n_bytes, wr->len);
     return true;
 }
 
@@ -321,12 +391,23 @@ sq_room(struct ordma_lane *lane)
             - (lane->sq_head - load_acquire(&lane->sq_tail)));
 }
 
+/* Counts that the frames in the 'n' messages 'msgs' were not sent. */
+static void
+count_drops(struct ordma_lane *lane, const struct ordma_tx_msg msgs[], int n)
+    OVS_REQUIRES(lane->tx_lock)
+{
+    for (int i = 0; i < n; i++) {
+        add_count(&lane->n_tx_drops, msgs[i].n_records);
+    }
+}
+
 enum ordma_tx_result
 ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
                 int *n)
 {
     enum ordma_tx_result result = ORDMA_TX_OK;
     uint32_t room, credits;
+    int n_wanted = *n;
 
     ovs_spin_lock(&lane->tx_lock);
     credits = load_relaxed(&lane->tx_granted) - lane->tx_sent;
@@ -351,6 +432,7 @@ ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
         }
         lane->tx_sent += *n;
     }
+    count_drops(lane, msgs + *n, n_wanted - *n);
     ovs_spin_unlock(&lane->tx_lock);
 
     return result;
@@ -386,6 +468,7 @@ send_control(struct ordma_lane *lane, enum ordma_msg_type type)
 void
 ordma_lane_ping(struct ordma_lane *lane)
 {
+    atomic_store_relaxed(&lane->ping_time, time_usec());
     send_control(lane, ORDMA_MSG_PING);
 }
 

@@ -87,6 +87,13 @@ struct ordma_tx_msg {
     uint32_t n_bytes;           /* Bytes of these frames. */
 };
 
+/* What a lane has sent or received, for people.  One writer. */
+struct ordma_lane_stats {
+    atomic_uint64_t n_messages; /* Of type DATA. */
+    atomic_uint64_t n_frames;
+    atomic_uint64_t n_bytes;    /* Of messages of all types. */
+};
+
 struct ordma_lane {
     /* Read only between creation and destruction. */
     struct ordma_conn *conn;
@@ -114,6 +121,8 @@ struct ordma_lane {
     bool pong_due;              /* PING not answered yet. */
     unsigned int rq_hint;       /* For ordma_mem_lookup(). */
     uint64_t n_flushed;         /* Frames in sends that did not complete. */
+    struct ordma_lane_stats rx_stats;
+    atomic_llong rtt;           /* Of the last PING and PONG, usec, or 0. */
 
     /* For ordma_lane_drain(). */
     bool have_marker;           /* Posted the last send, at 'marker'. */
@@ -129,6 +138,9 @@ struct ordma_lane {
     uint16_t tx_sequence OVS_GUARDED;
     uint16_t n_unsignaled OVS_GUARDED;
     unsigned int sq_hint OVS_GUARDED;
+    struct ordma_lane_stats tx_stats;
+    atomic_uint64_t n_tx_drops; /* Frames that ordma_lane_send() refused. */
+    atomic_llong ping_time;     /* When the last PING was sent, usec, or 0. */
 };
 
 /* Creates a lane: a queue pair for 'params->conn', with receive buffers
@@ -208,6 +220,25 @@ ordma_lane_failure(const struct ordma_lane *lane)
                         &failure);
     return failure;
 }
+
+/* The state of a lane, for people. */
+struct ordma_lane_info {
+    uint32_t tx_credits;        /* DATA messages that we may send. */
+    uint32_t rx_credits;        /* DATA messages that the peer may send. */
+    uint32_t n_queued;          /* Sends not completed. */
+    uint32_t n_send;            /* The most that there may be of those. */
+    uint64_t tx_messages, tx_frames, tx_bytes, tx_drops;
+    uint64_t rx_messages, rx_frames, rx_bytes;
+    long long int rtt;          /* In usec, or 0 if not known. */
+};
+
+/* Adds the counts of 'lane' to those in '*info', the longest time being that
+ * of all. */
+void ordma_lane_add_info(struct ordma_lane *lane, struct ordma_lane_info *info)
+    OVS_REQUIRES(ordma_mutex) OVS_EXCLUDED(lane->tx_lock);
+
+/* Returns the number of DATA messages sent and received.  Any thread. */
+uint64_t ordma_lane_n_messages(const struct ordma_lane *);
 
 /* Changes when a lane fails or a session's grace period ends: the main thread
  * waits for it. */

@@ -30,18 +30,21 @@
  *     rdma-peer.c       Life, reconnection, state.
  *     rdma-handshake.c  Hellos and lanes; the side that dials.
  *     rdma-accept.c     The side that is dialed.
+ *     rdma-show.c       What people see of it.
  *
  * All of it is the main thread's, under 'ordma_mutex'. */
 
 struct ordma_peer {
     struct ovs_list node;           /* In 'ordma_peers'. */
-    char *name;                     /* The port's. */
+    char *name;                     /* For logs. */
     struct ordma_peer_config config;
     char *rdma_dev;                 /* Backs 'config.rdma_dev'. */
     struct reconnect *fsm;          /* When to dial, probe and give up. */
     struct ordma_session *session;  /* In SETUP or UP, or null. */
     long long int yield_at;         /* When our dial yields to the peer's. */
+    bool has_failed;                /* Waits for the next attempt. */
     unsigned int n_lanes;           /* Of the last session, or 0. */
+    unsigned int n_connects;        /* Sessions that came up. */
     unsigned int n_rx_messages;     /* As last seen, for 'fsm'. */
     char *last_error;               /* Or null. */
     long long int last_error_time;  /* Wall clock, ms. */
@@ -54,9 +57,13 @@ void ordma_peer_close(struct ordma_peer *peer, const char *reason)
     OVS_REQUIRES(ordma_mutex);
 
 /* Closes the session of 'peer' because of 'reason', an error that people
- * should see, and lets it try again after a while. */
+ * should see, and lets it try again after a while.  A peer on demand that was
+ * up goes idle. */
 void ordma_peer_fail(struct ordma_peer *peer, const char *reason)
     OVS_REQUIRES(ordma_mutex);
+
+/* Notes that a new session is about to be set up. */
+void ordma_peer_begin(struct ordma_peer *) OVS_REQUIRES(ordma_mutex);
 
 /* Both sides. */
 

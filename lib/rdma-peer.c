@@ -29,7 +29,6 @@
 #include "rdma-pool.h"
 #include "rdma-stats.h"
 #include "seq.h"
-#include "smap.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -82,13 +81,26 @@ ordma_peer_fail(struct ordma_peer *peer, const char *reason)
 {
     peer_set_error(peer, reason);
     ordma_peer_close(peer, reason);
-    if (reconnect_is_connected(peer->fsm)) {
-        reconnect_disconnected(peer->fsm, time_msec(), 0);
-    } else {
+    if (!reconnect_is_connected(peer->fsm)) {
+        peer->has_failed = true;
         reconnect_connect_failed(peer->fsm, time_msec(), 0);
+    } else if (peer->config.wanted) {
+        reconnect_disable(peer->fsm, time_msec());
+    } else {
+        peer->has_failed = true;
+        reconnect_disconnected(peer->fsm, time_msec(), 0);
     }
     peer->config.changed(peer->config.aux);
 }
+
+void
+ordma_peer_begin(struct ordma_peer *peer)
+{
+    peer->has_failed = false;
+    reconnect_enable(peer->fsm, time_msec());
+    reconnect_connecting(peer->fsm, time_msec());
+}
+
 /* Events. */
 
 static void
@@ -180,6 +192,9 @@ find_twin(const struct ordma_peer *peer)
         if (other == peer) {
             break;
         }
+        if (a->wanted && !b->wanted) {
+            continue;           /* It will have to give way. */
+        }
         if (a->provider == b->provider && a->dst_port == b->dst_port
             && ipv6_addr_equals(&a->remote, &b->remote)
             && ipv6_addr_equals(&a->local, &b->local)
@@ -190,6 +205,16 @@ find_twin(const struct ordma_peer *peer)
     return NULL;
 }
 
+/* Returns false if 'peer' is on demand and nobody has wanted it since the last
+ * call. */
+static bool
+peer_is_wanted(struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return (!peer->config.wanted
+            || atomic_exchange(peer->config.wanted, false));
+}
+
 /* Dials, or says why not. */
 static void
 peer_connect(struct ordma_peer *peer)
@@ -197,7 +222,9 @@ peer_connect(struct ordma_peer *peer)
 {
     const struct ordma_peer *twin = find_twin(peer);
 
-    if (twin) {
+    if (!peer_is_wanted(peer)) {
+        reconnect_disable(peer->fsm, time_msec());
+    } else if (twin) {
         char *reason = xasprintf("port %s has the same remote_ip, local_ip, "
                                  "dst_port and in_key, change one of them",
                                  twin->name);
@@ -284,12 +311,28 @@ ordma_peers_wait(void)
 
 /* Life cycle. */
 
+/* Returns what to call a peer with 'config' of 'port' in logs, for the caller
+ * to free. */
+static char *
+make_name(const char *port, const struct ordma_peer_config *config)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ds_put_cstr(&ds, port);
+    if (config->wanted) {
+        ds_put_cstr(&ds, " (");
+        ipv6_format_mapped(&config->remote, &ds);
+        ds_put_char(&ds, ')');
+    }
+    return ds_steal_cstr(&ds);
+}
+
 struct ordma_peer *
 ordma_peer_create(const char *name, const struct ordma_peer_config *config)
 {
     struct ordma_peer *peer = xzalloc(sizeof *peer);
 
-    peer->name = xstrdup(name);
+    peer->name = make_name(name, config);
     peer->config = *config;
     peer->rdma_dev = nullable_xstrdup(config->rdma_dev);
     peer->config.rdma_dev = peer->rdma_dev;
@@ -298,7 +341,7 @@ ordma_peer_create(const char *name, const struct ordma_peer_config *config)
     ordma_pool_ref(config->tx_pool);
 
     peer->fsm = reconnect_create(time_msec());
-    reconnect_set_name(peer->fsm, name);
+    reconnect_set_name(peer->fsm, peer->name);
     reconnect_set_quiet(peer->fsm, true);
     reconnect_set_backoff(peer->fsm, MIN_BACKOFF, MAX_BACKOFF);
     reconnect_set_probe_interval(peer->fsm, PROBE_INTERVAL);
@@ -310,10 +353,10 @@ ordma_peer_create(const char *name, const struct ordma_peer_config *config)
 }
 
 void
-ordma_peer_destroy(struct ordma_peer *peer)
+ordma_peer_destroy(struct ordma_peer *peer, const char *reason)
 {
     if (peer) {
-        ordma_peer_close(peer, "port changed or deleted");
+        ordma_peer_close(peer, reason);
         ovs_list_remove(&peer->node);
         ordma_listener_unref(peer->config.provider, peer->config.dst_port);
         ordma_pool_unref(peer->config.rx_pool);
@@ -330,11 +373,25 @@ void
 ordma_peer_reconnect(struct ordma_peer *peer)
 {
     ordma_peer_close(peer, "asked to reconnect");
+    peer->has_failed = false;
+    if (peer->config.wanted) {
+        atomic_store_relaxed(peer->config.wanted, true);
+    }
     reconnect_disable(peer->fsm, time_msec());
     reconnect_enable(peer->fsm, time_msec());
 }
 
-/* For people. */
+/* State. */
+
+enum ordma_peer_state
+ordma_peer_get_state(const struct ordma_peer *peer)
+{
+    return (ordma_peer_is_up(peer) ? ORDMA_PEER_UP
+            : peer->session ? ORDMA_PEER_CONNECTING
+            : !reconnect_is_enabled(peer->fsm) ? ORDMA_PEER_IDLE
+            : peer->has_failed ? ORDMA_PEER_BACKOFF
+            : ORDMA_PEER_CONNECTING);
+}
 
 bool
 ordma_peer_is_up(const struct ordma_peer *peer)
@@ -342,54 +399,27 @@ ordma_peer_is_up(const struct ordma_peer *peer)
     return peer->session && peer->session->state == ORDMA_SESSION_UP;
 }
 
+bool
+ordma_peer_has_dialed(const struct ordma_peer *peer)
+{
+    return ordma_peer_is_up(peer) && peer->session->dialed;
+}
+
+uint64_t
+ordma_peer_n_messages(const struct ordma_peer *peer)
+{
+    uint64_t n = 0;
+
+    if (ordma_peer_is_up(peer)) {
+        for (unsigned int i = 0; i < peer->session->n_lanes; i++) {
+            n += ordma_lane_n_messages(peer->session->links[i].lane);
+        }
+    }
+    return n;
+}
+
 const struct ordma_dev *
 ordma_peer_get_dev(const struct ordma_peer *peer)
 {
     return (ordma_peer_is_up(peer) ? peer->session->links[0].conn->dev : NULL);
-}
-
-static const char *
-peer_state(const struct ordma_peer *peer)
-    OVS_REQUIRES(ordma_mutex)
-{
-    return (ordma_peer_is_up(peer) ? "up"
-            : !peer->session ? "backoff"
-            : peer->session->dialed ? "dialing" : "accepting");
-}
-
-static void
-smap_add_addr(struct smap *smap, const char *key, const struct in6_addr *addr)
-{
-    struct ds ds = DS_EMPTY_INITIALIZER;
-
-    ipv6_format_mapped(addr, &ds);
-    smap_add(smap, key, ds_cstr(&ds));
-    ds_destroy(&ds);
-}
-
-void
-ordma_peer_get_status(const struct ordma_peer *peer, struct smap *smap)
-{
-    const struct ordma_session *session = peer->session;
-
-    smap_add(smap, "state", peer_state(peer));
-    smap_add(smap, "provider", peer->config.provider->name);
-    smap_add_addr(smap, "peer", &peer->config.remote);
-    if (ordma_peer_is_up(peer)) {
-        const struct ordma_conn *conn = session->links[0].conn;
-
-        smap_add(smap, "device", conn->dev->name);
-        smap_add_addr(smap, "source_ip", &conn->local);
-        smap_add_ipv6(smap, "gid", &CONST_CAST(struct ordma_conn *,
-                                               conn)->gid);
-        smap_add_format(smap, "path_mtu", "%d", conn->path_mtu);
-        smap_add_format(smap, "lanes", "%u", session->n_lanes);
-    }
-    if (peer->last_error) {
-        char *when = xastrftime_msec("%Y-%m-%d %H:%M:%S.###",
-                                     peer->last_error_time, true);
-
-        smap_add(smap, "last_error", peer->last_error);
-        smap_add_nocopy(smap, xstrdup("last_error_time"), when);
-    }
 }

@@ -71,11 +71,17 @@ ordma_provider_choose(const struct in6_addr *remote,
     struct in6_addr ip = *local;
     struct ordma_route route;
 
+    if (!ipv6_addr_is_set(remote) && !ipv6_addr_is_set(local) && !rdma_dev) {
+        *reason = "remote_ip=flow and local_ip is not set";
+        return has_devs(verbs) ? verbs : soft;
+    }
+
     if (rdma_dev) {
         *reason = "options:rdma-dev names an RDMA device";
         return verbs;
     }
-    if (!ordma_route_lookup(remote, local, &route)) {
+    if (ipv6_addr_is_set(remote)
+        && !ordma_route_lookup(remote, local, &route)) {
         ip = route.src;
     } else if (!ipv6_addr_is_set(&ip)) {
         *reason = "there is no route to remote_ip yet";

@@ -219,6 +219,12 @@ struct ordma_provider {
     int (*listen)(ovs_be16 port);
     void (*unlisten)(ovs_be16 port);
 
+    /* Has peers find us at 'local', or if that is all zeros, at all addresses
+     * that the host has by now, even if nothing has been dialed from there:
+     * what listen() does alone where this is null.  The user calls it again
+     * from time to time, because addresses come. */
+    void (*listen_at)(const struct in6_addr *local);
+
     /* Starts a connection as 'dial' says, with 'aux' for its user.  On success
      * '*connp' is the connection, which the caller owns. */
     int (*dial)(const struct ordma_dial *dial, void *aux,
@@ -286,7 +292,8 @@ extern const struct ordma_provider ordma_soft_provider;
 /* Returns the provider called 'name', or null. */
 const struct ordma_provider *ordma_provider_lookup(const char *name);
 
-/* Returns the provider to use for connections to 'remote', from 'local' unless
+/* Returns the provider to use for connections to 'remote', to any address if
+ * that is all zeros, from 'local' unless
  * that is all zeros, through the device 'rdma_dev' unless that is null.
  * Stores in '*reason' static text that says why. */
 const struct ordma_provider *ordma_provider_choose(

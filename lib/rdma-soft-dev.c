@@ -20,6 +20,7 @@
 #include "rdma-soft-private.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <limits.h>
 #include <net/if.h>
 
@@ -28,11 +29,14 @@
 #include "ovs-numa.h"
 #include "packets.h"
 #include "random.h"
+#include "socket-util.h"
 #include "sset.h"
 #include "unixctl.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_soft_dev);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 /* The headers that Linux's connection manager takes into account for RoCE,
  * those of the longest packet of all. */
@@ -322,6 +326,65 @@ soft_listen(ovs_be16 port)
         roce_endpoint_listen(&dev->ep, soft_service_id(port));
     }
     return 0;
+}
+
+/* Returns true if 'ip' is an address at which peers on other hosts can find
+ * this one. */
+static bool
+is_global(const struct in6_addr *ip)
+{
+    return (IN6_IS_ADDR_V4MAPPED(ip)
+            ? (ntohl(in6_addr_get_mapped_ipv4(ip)) >> 24) != IN_LOOPBACKNET
+            : !in6_is_lla(CONST_CAST(struct in6_addr *, ip))
+              && !IN6_IS_ADDR_LOOPBACK(ip));
+}
+
+/* Opens the device for the local address 'ip', if it is not open. */
+static void
+open_at(const struct in6_addr *ip)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct soft_dev *dev;
+    int error;
+
+    LIST_FOR_EACH (dev, node, &soft_devs) {
+        if (ipv6_addr_equals(&dev->wire->ip, ip)) {
+            return;
+        }
+    }
+    error = soft_dev_open(ip, &dev);
+    if (error) {
+        VLOG_WARN_RL(&rl, "cannot open a soft device (%s)",
+                     ovs_strerror(error));
+    }
+}
+
+void
+soft_listen_at(const struct in6_addr *local)
+{
+    struct ifaddrs *ifaddrs;
+
+    if (ipv6_addr_is_set(local)) {
+        open_at(local);
+        return;
+    } else if (getifaddrs(&ifaddrs)) {
+        VLOG_WARN_RL(&rl, "cannot get the host's addresses (%s)",
+                     ovs_strerror(errno));
+        return;
+    }
+    for (const struct ifaddrs *i = ifaddrs; i; i = i->ifa_next) {
+        if (i->ifa_addr && (i->ifa_addr->sa_family == AF_INET
+                            || i->ifa_addr->sa_family == AF_INET6)) {
+            const struct sockaddr_storage *ss
+                = ALIGNED_CAST(const struct sockaddr_storage *, i->ifa_addr);
+            struct in6_addr ip = ss_get_address(ss);
+
+            if (is_global(&ip)) {
+                open_at(&ip);
+            }
+        }
+    }
+    freeifaddrs(ifaddrs);
 }
 
 void

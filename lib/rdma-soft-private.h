@@ -283,6 +283,7 @@ void soft_enumerate(struct sset *names) OVS_REQUIRES(ordma_mutex);
 bool soft_has_addr(const struct in6_addr *ip) OVS_REQUIRES(ordma_mutex);
 int soft_listen(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
 void soft_unlisten(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
+void soft_listen_at(const struct in6_addr *local) OVS_REQUIRES(ordma_mutex);
 int soft_reg_mr(struct ordma_dev *, void *addr, size_t len,
                 struct ordma_mr **);
 void soft_dereg_mr(struct ordma_dev *, struct ordma_mr *);

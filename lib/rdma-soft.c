@@ -498,6 +498,7 @@ const struct ordma_provider ordma_soft_provider = {
     .has_addr = soft_has_addr,
     .listen = soft_listen,
     .unlisten = soft_unlisten,
+    .listen_at = soft_listen_at,
     .dial = soft_dial,
     .create_qp = soft_create_qp,
     .connect = soft_connect,

@@ -37,6 +37,8 @@
 #define ORDMA_TX_DROPS                                                       \
     ORDMA_COUNTER(TX_ADMIN_DOWN_DROPS)   /* Interface is down. */            \
     ORDMA_COUNTER(TX_NO_CARRIER_DROPS)   /* Not connected to a peer. */      \
+    ORDMA_COUNTER(TX_PENDING_DROPS)      /* Too many wait for a dial. */     \
+    ORDMA_COUNTER(TX_PEER_LIMIT_DROPS)   /* Port has max_peers peers. */     \
     ORDMA_COUNTER(TX_NO_TUNNEL_DROPS)    /* No tunnel destination set. */    \
     ORDMA_COUNTER(TX_RUNT_DROPS)         /* Shorter than Ethernet. */        \
     ORDMA_COUNTER(TX_MTU_EXCEEDED_DROPS) /* Longer than MTU or peer takes. */ \

@@ -4,7 +4,9 @@
 # line; both our Makefile.am and ovs.mk read it.
 rdma_sources = \
 	lib/netdev-rdma-config.c \
+	lib/netdev-rdma-mesh.c \
 	lib/netdev-rdma-rx.c \
+	lib/netdev-rdma-show.c \
 	lib/netdev-rdma-tx.c \
 	lib/netdev-rdma.c \
 	lib/rdma-accept.c \
@@ -20,6 +22,7 @@ rdma_sources = \
 	lib/rdma-provider.c \
 	lib/rdma-route.c \
 	lib/rdma-session.c \
+	lib/rdma-show.c \
 	lib/rdma-soft-data.c \
 	lib/rdma-soft-dev.c \
 	lib/rdma-soft-event.c \
@@ -39,6 +42,7 @@ rdma_sources = \
 	lib/roce-udp.c
 
 rdma_headers = \
+	lib/netdev-rdma-mesh.h \
 	lib/netdev-rdma-private.h \
 	lib/rdma-compat.h \
 	lib/rdma-hello.h \
@@ -46,11 +50,8 @@ rdma_headers = \
 	lib/rdma-listener.h \
 	lib/rdma-mem.h \
 	lib/rdma-msg.h \
-<<<<<<< HEAD
 	lib/rdma-offload.h \
-=======
 	lib/rdma-peer-private.h \
->>>>>>> 0f16db1 (rdma-peer: Split the handshake off.)
 	lib/rdma-peer.h \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \

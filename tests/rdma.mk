@@ -35,6 +35,7 @@ rdma_tests_at = \
 	tests/netdev-rdma.at \
 	tests/rdma-hooks.at \
 	tests/rdma-macros.at \
+	tests/rdma-mesh.at \
 	tests/rdma.at \
 	tests/roce.at \
 	tests/system-rdma-macros.at \
