@@ -57,6 +57,7 @@ deliver(struct soft_dev *dev, struct soft_conn *conn,
     if (OVS_LIKELY(taken)) {
         bool was_alive;
 
+        dev->is_busy |= packet->op->kind == ROCE_OP_SEND;
         atomic_read_relaxed(&conn->is_alive, &was_alive);
         if (OVS_UNLIKELY(!was_alive)) {
             atomic_store_relaxed(&conn->is_alive, true);
@@ -113,12 +114,12 @@ receive_train(struct soft_dev *dev, const struct roce_rx *rx,
     } while (offset < rx->len);
 }
 
-/* Returns how long to wait after receiving 'n' trains. */
+/* Returns how long to wait after receiving a batch. */
 static long long int
-next_pause(struct soft_dev *dev, int n)
+next_pause(struct soft_dev *dev)
     OVS_REQUIRES(dev->rx_lock)
 {
-    dev->pause = (n ? 0
+    dev->pause = (dev->is_busy ? 0
                   : !dev->pause ? SOFT_MIN_PAUSE
                   : MIN(2 * dev->pause, SOFT_MAX_PAUSE));
     return dev->pause;
@@ -137,14 +138,43 @@ soft_dev_receive(struct soft_dev *dev, long long int now)
     }
     n = dev->wire->class->recv_batch(dev->wire, ROCE_WIRE_DATA, rxs,
                                      ROCE_WIRE_MAX_RX);
+    dev->is_busy = false;
     for (int i = 0; i < n; i++) {
         receive_train(dev, &rxs[i], now);
     }
-    atomic_store_relaxed(&dev->next_receive, now + next_pause(dev, n));
+    atomic_store_relaxed(&dev->next_receive, now + next_pause(dev));
     ovs_spin_unlock(&dev->rx_lock);
 }
 
 /* Sending. */
+
+/* Returns true if it is time to send what 'conn' has to send.  A queue pair
+ * that has ended tells its peer at once, for nobody may poll it again. */
+static bool
+is_due(const struct soft_conn *conn, long long int now)
+    OVS_REQUIRES(conn->lock)
+{
+    long long int deadline = roce_qp_deadline(&conn->qp);
+    uint32_t backlog;
+
+    if (deadline > LLONG_MIN || conn->qp.state == ROCE_QP_ERROR) {
+        return deadline <= now;
+    }
+    backlog = roce_qp_backlog(&conn->qp);
+    return (backlog >= SOFT_ENOUGH
+            || now >= (backlog ? conn->next_send : conn->next_reply));
+}
+
+/* Notes that 'conn' sends, at 'now', what it has to send. */
+static void
+start_pauses(struct soft_conn *conn, long long int now)
+    OVS_REQUIRES(conn->lock)
+{
+    conn->next_reply = now + SOFT_REPLY_PAUSE;
+    if (roce_qp_backlog(&conn->qp)) {
+        conn->next_send = now + SOFT_SEND_PAUSE;
+    }
+}
 
 /* Fetches the next packets to send, if those of the last time are gone.
  * Returns false if there are none. */
@@ -155,10 +185,12 @@ fetch_packets(struct soft_conn *conn, long long int now)
     if (conn->next_tx == conn->n_txs) {
         conn->next_tx = 0;
         ovs_spin_lock(&conn->lock);
-        conn->n_txs = (conn->is_bound
-                       ? roce_qp_output(&conn->qp, conn->txs, SOFT_TX_BATCH,
-                                        now)
-                       : 0);
+        conn->n_txs = 0;
+        if (conn->is_bound) {
+            start_pauses(conn, now);
+            conn->n_txs = roce_qp_output(&conn->qp, conn->txs, SOFT_TX_BATCH,
+                                         now);
+        }
         ovs_spin_unlock(&conn->lock);
     }
     return conn->next_tx < conn->n_txs;
@@ -204,6 +236,8 @@ soft_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
                int n)
 {
     struct soft_conn *conn = soft_conn_cast(conn_);
+    long long int now = time_usec();
+    bool due;
     int i;
 
     ovs_spin_lock(&conn->lock);
@@ -215,9 +249,10 @@ soft_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
             break;
         }
     }
+    due = is_due(conn, now);
     ovs_spin_unlock(&conn->lock);
-    if (i) {
-        soft_conn_transmit(conn, time_usec());
+    if (due) {
+        soft_conn_transmit(conn, now);
     }
     return i;
 }
@@ -274,7 +309,7 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
 {
     struct soft_conn *conn = soft_conn_cast(conn_);
     long long int now = time_usec();
-    bool is_blocked, is_due;
+    bool is_blocked, due;
 
     soft_dev_receive(soft_dev_cast(conn_->dev), now);
 
@@ -284,12 +319,12 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
         quiesce_transmit(conn);
         ovs_spin_lock(&conn->lock);
     }
-    is_due = roce_qp_deadline(&conn->qp) <= now;
+    due = is_due(conn, now);
     n = poll_qp(conn, wcs, n);
     ovs_spin_unlock(&conn->lock);
 
     atomic_read_relaxed(&conn->is_blocked, &is_blocked);
-    if (is_due || is_blocked) {
+    if (due || is_blocked) {
         soft_conn_transmit(conn, now);
     }
     return n;

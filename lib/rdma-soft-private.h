@@ -77,6 +77,19 @@
  * peer's consent: then poll() waits until nobody sends.
  *
  *
+ * When to send
+ * ------------
+ *
+ * The kernel's work for a system call and for the datagram that it sends is
+ * that of a burst of small frames in the datapath, so a busy connection makes
+ * few of them: SOFT_SEND_PAUSE after the last one, or when SOFT_ENOUGH bytes
+ * wait.  What a connection that has been quiet for so long sends, goes out at
+ * once.  Acknowledgments go along with that, and by themselves only
+ * SOFT_REPLY_PAUSE after the last packets.  The peer needs them to give
+ * buffers back and is in no hurry; for the same reason it looks for them, if
+ * nothing else arrives, only every SOFT_MAX_PAUSE.
+ *
+ *
  * Locks
  * -----
  *
@@ -117,6 +130,10 @@
 #define SOFT_TX_BATCH 64        /* Packets sent at once. */
 #define SOFT_TX_ROUNDS 8        /* Batches sent in one go. */
 
+#define SOFT_SEND_PAUSE 16      /* See "When to send", in usec. */
+#define SOFT_REPLY_PAUSE 32
+#define SOFT_ENOUGH (32 * 1024) /* In bytes. */
+
 struct soft_conn;
 
 struct soft_dev {
@@ -131,6 +148,7 @@ struct soft_dev {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_spin rx_lock;
     long long int pause OVS_GUARDED;
+    bool is_busy OVS_GUARDED;   /* Has this batch brought requests? */
     struct soft_conn *conns[SOFT_N_QPS] OVS_GUARDED;    /* By QPN. */
     uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
     uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;
@@ -154,6 +172,8 @@ struct soft_conn {
     struct ovs_spin lock;
     struct roce_qp qp OVS_GUARDED;
     bool is_bound OVS_GUARDED;  /* Has 'qp' a peer, and 'path'? */
+    long long int next_send OVS_GUARDED;    /* See "When to send", usec. */
+    long long int next_reply OVS_GUARDED;
 
     /* Sending. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)

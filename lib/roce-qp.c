@@ -292,3 +292,14 @@ roce_qp_deadline(const struct roce_qp *qp)
     return (qp->resp.reply != ROCE_REPLY_NONE || roce_req_is_sendable(qp)
             ? LLONG_MIN : qp->req.timer);
 }
+
+/* Returns how many bytes of messages wait to be sent, as far as they are not
+ * held back: 0 if there is no packet to send, otherwise at least 1. */
+uint32_t
+roce_qp_backlog(const struct roce_qp *qp)
+{
+    const struct roce_requester *req = &qp->req;
+
+    return (roce_req_is_sendable(qp)
+            ? MAX(req->posted_pos - req->next_pos, 1) : 0);
+}

@@ -317,6 +317,7 @@ bool roce_qp_input(struct roce_qp *, const struct roce_flow *,
 size_t roce_qp_output(struct roce_qp *, struct roce_tx *, size_t max,
                       long long int now);
 long long int roce_qp_deadline(const struct roce_qp *);
+uint32_t roce_qp_backlog(const struct roce_qp *);
 
 /* Returns true if roce_qp_poll() may have something to return. */
 static inline bool

@@ -321,6 +321,29 @@ test_window_bytes(void)
 }
 
 static void
+test_backlog(void)
+{
+    ovs_assert(!roce_qp_backlog(&rig.a.qp));
+    send_message(0);
+    ovs_assert(roce_qp_backlog(&rig.a.qp) == 1);
+    send_message(100);
+    ovs_assert(roce_qp_backlog(&rig.a.qp) == 100);
+    ovs_assert(drain() == 2);
+    ovs_assert(!roce_qp_backlog(&rig.a.qp));
+
+    /* What a window or the peer holds back does not count. */
+    rig.a.qp.req.max_bytes = 1200;
+    send_message(3000);
+    ovs_assert(drain() == 1);
+    ovs_assert(!roce_qp_backlog(&rig.a.qp));
+    feed_reply(ROCE_SYN_ACK, 2);
+    ovs_assert(roce_qp_backlog(&rig.a.qp) == 3000 - 1024);
+    ovs_assert(drain() == 1);
+    feed_reply(ROCE_SYN_RNR | 1, 3);
+    ovs_assert(!roce_qp_backlog(&rig.a.qp));
+}
+
+static void
 test_gap_reported(void)
 {
     send_message(4096);
@@ -793,7 +816,7 @@ static void
 test_directed(void)
 {
     static void (*const tests[])(void) = {
-        test_segments, test_window_packets, test_window_bytes,
+        test_segments, test_window_packets, test_window_bytes, test_backlog,
         test_gap_reported, test_gap_reported_again, test_not_ready,
         test_timer, test_ask_every, test_ghosts, test_timeout,
         test_post_after_end, test_refused_by_peer, test_rnr_retries,
