@@ -2,6 +2,7 @@
 
 # Unit tests, linked with rdma_sources into tests/ovstest-rdma.
 rdma_ovstest_sources = \
+	tests/test-rdma-bench.c \
 	tests/test-rdma-hello.c \
 	tests/test-rdma-msg.c \
 	tests/test-rdma-offload.c \
