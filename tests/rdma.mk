@@ -37,6 +37,7 @@ rdma_tests_at = \
 	tests/rdma-macros.at \
 	tests/rdma.at \
 	tests/roce.at \
+	tests/system-rdma-features.at \
 	tests/system-rdma-macros.at \
 	tests/system-rdma-openflow.at \
 	tests/system-rdma-options.at \
