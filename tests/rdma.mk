@@ -39,6 +39,8 @@ rdma_tests_at = \
 	tests/rdma-mesh.at \
 	tests/rdma.at \
 	tests/roce.at \
+	tests/system-rdma-features.at \
 	tests/system-rdma-macros.at \
+	tests/system-rdma-openflow.at \
 	tests/system-rdma-options.at \
 	tests/system-rdma.at

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Usage: derive-tests.py TESTS-DIRECTORY
+
+Reads Open vSwitch's own tests and prints those of tunnels that make sense for
+a tunnel of type "rdma", made to use it.
+
+What is different, and nothing else, is substituted:
+
+- The type, and the macro that starts Open vSwitch, which needs DPDK.
+
+- Datapath port numbers.  Other tunnels of a type share a datapath port; each
+  rdma port is one, with the number in its name.  The peer's address says which
+  port a trace is about.
+
+- The tunnel's transport port, which GRE does not have.
+
+- Sets of tunnel keys.  For rdma ports they are undone after the output, unless
+  it is the last, so that later actions do not see them.
+
+- Options that rdma ports do not have."""
+
+import re
+import sys
+
+# The tunnel is set right before the output.
+MARK_FIRST = (r"(set\(tunnel.*\)),(set\(skb_mark\(\w+\)\))", r"\2,\1")
+
+# The groups, by file, with further substitutions.
+GROUPS = {
+    "tunnel.at": {
+        "tunnel - ECN decapsulation": [],
+        "tunnel - input with matching tunnel mask": [],
+        "tunnel - output": [],
+        "tunnel - unencrypted tunnel and not setting skb_mark": [],
+        "tunnel - unencrypted tunnel and setting skb_mark to 1": [MARK_FIRST],
+        "tunnel - unencrypted tunnel and setting skb_mark to 2": [
+            MARK_FIRST,
+            # The port is one of the datapath.
+            (r"(drop_invalid_port\n.*\n)1", r"\g<1>0"),
+        ],
+        "tunnel - ToS and TTL inheritance": [
+            (r"options:ttl=inherit", ""),
+            (r", ttl=inherit", ""),
+            (r"(set\(.*)ttl=128", r"\1ttl=64"),
+        ],
+        "tunnel - set_tunnel": [],
+        "tunnel - key match": [],
+        "tunnel - Geneve": [(r"5000: ", "1: "), (r"1/5000", "1/1")],
+        "tunnel - VXLAN": [],
+        "tunnel - Geneve metadata": [
+            # PMD threads put off the end of flows.
+            (r"AT_CHECK\(\[(ovs-ofctl del-tlv-map [^]]*)\](, \[0\])?\)",
+             r"OVS_WAIT_UNTIL([\1])"),
+        ],
+        "tunnel - Geneve option present": [],
+        "tunnel - Delete Geneve option": [],
+        "tunnel - concomitant IPv6 and IPv4 tunnels": [],
+        "tunnel - re-create port with different types": [],
+    },
+    "bfd.at": {
+        "bfd - check_tnl_key": [],
+        "bfd - overlay": [],
+    },
+    "ofproto-dpif.at": {
+        "ofproto-dpif - truncate and output to gre tunnel": [],
+        "ofproto-dpif - Flow IPFIX sanity check - tunnel set": [],
+        "ofproto-dpif megaflow - tunnels": [
+            (r"options:ttl=inherit", ""),
+            (r"(in_port\(3\).*ipv4\(tos=\w+),ttl=\d+", r"\1"),
+        ],
+        "ofproto-dpif - ofproto-dpif-monitor 1": [],
+    },
+}
+
+TYPE = r"\b(?:gre|vxlan|geneve)\b"
+NUMBER = r"(?:1|4789|6081|5000)"        # Of the datapath port of these types.
+
+
+def read_groups(path):
+    """Returns the text of the groups in the file 'path', by title."""
+    text = open(path, encoding="utf-8").read()
+    found = re.findall(r"^AT_SETUP\(\[(.*?)\]\)\n(.*?)^AT_CLEANUP$", text,
+                       re.DOTALL | re.MULTILINE)
+    return dict(found)
+
+
+def ports_by_peer(text):
+    """Returns the number in the name of each tunnel port in 'text', by its
+    peer's address."""
+    ports = {}
+    for settings in re.split(r"(?=add-port)", text):
+        m = re.search(r"add-port \S+ \D+(\d+) .*?type=" + TYPE
+                      + r".*?remote_ip=([\w.:]+)", settings, re.DOTALL)
+        if m:
+            ports[m.group(2)] = m.group(1)
+    return ports
+
+
+def substitute(text):
+    """Returns the text of a group as it is for rdma."""
+    ports = ports_by_peer(text)
+
+    def to_port(m):
+        return m.group(1) + ports.get(m.group(2), "1")
+
+    # Traces of packets received, and actions that send.
+    for field in "src", "ipv6_src":
+        text = re.sub(r"(tunnel\([^']*?\b%s=([\w.:]+),[^']*?in_port\()%s\b"
+                      % (field, NUMBER), to_port, text)
+    text = re.sub(r"(set\(tunnel\([^\n]*?dst=([\w.:]+),[^\n]*?\)\)\)?,)"
+                  + NUMBER + r"\b", to_port, text)
+    text = re.sub(r"set\(tunnel\((?:[^()\n]|\([^()\n]*\))*\)\),\d+(?=,)",
+                  r"clone(\g<0>)", text)
+    text = re.sub(r"(set\(tunnel\([^\n]*?ttl=\d+),(?!tp_dst)",
+                  r"\1,tp_dst=6081,", text)
+    text = text.replace("tp_dst=4789", "tp_dst=6081")
+
+    # Configuration and what shows it.
+    text = re.sub(r"type=" + TYPE, "type=rdma", text)
+    text = re.sub(r"^( +\D+(\d+) \d+/)" + NUMBER + r": \(" + TYPE + ":",
+                  r"\1\2: (rdma:", text, flags=re.MULTILINE)
+    text = text.replace("OVS_VSWITCHD_START", "RDMA_OVS_VSWITCHD_START")
+    return text
+
+
+def derive(path, groups):
+    """Prints 'groups' of the file 'path'."""
+    found = read_groups(path)
+    for title, more in groups.items():
+        text = substitute(found[title])
+        for pattern, replacement in more:
+            text = re.sub(pattern, replacement, text)
+        print("AT_SETUP([rdma as %s])\nAT_KEYWORDS([rdma derived])\n"
+              "%sAT_CLEANUP\n" % (title, text))
+
+
+print("dnl Generated by tests/derive-tests.py.  Do not edit.\n"
+      "AT_BANNER([Open vSwitch's own tests of tunnels, with type=rdma])\n")
+for name, groups in GROUPS.items():
+    derive(sys.argv[1] + "/" + name, groups)
