@@ -60,7 +60,7 @@ soft_path_mtu(int ip_mtu)
 {
     int mtu = ROCE_MAX_MTU;
 
-    while (mtu + MTU_OVERHEAD > ip_mtu) {
+    while (mtu >= ROCE_MIN_MTU && mtu + MTU_OVERHEAD > ip_mtu) {
         mtu /= 2;
     }
     return mtu >= ROCE_MIN_MTU ? mtu : 0;
