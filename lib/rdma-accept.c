@@ -159,15 +159,18 @@ is_busy(const struct ordma_peer *peer, const struct ordma_hello *hello)
                                      &hello->out_key)));
 }
 
-/* Makes 'peer' ready for the request 'conn', which says 'hello'. */
+/* Finds or creates the session of 'peer' for the request 'conn', which says
+ * 'hello', and stores it in '*sessionp'. */
 static enum ordma_refusal
 admit(struct ordma_peer *peer, const struct ordma_conn *conn,
-      const struct ordma_hello *hello)
+      const struct ordma_hello *hello, struct ordma_session **sessionp)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct ordma_session *session = peer->session;
+    struct ordma_session *session;
 
     if (hello->lane) {
+        session = peer->successor ? peer->successor : peer->session;
+        *sessionp = session;
         return (session && session->state == ORDMA_SESSION_SETUP
                 && !session->dialed && session->id == hello->session
                 && hello->lane < session->n_lanes
@@ -181,21 +184,20 @@ admit(struct ordma_peer *peer, const struct ordma_conn *conn,
         return ORDMA_REFUSED_BUSY;
     }
 
-    ordma_peer_close(peer, "peer started again");
-    ordma_peer_begin(peer);
     session = ordma_session_create(peer, hello->session, false,
                                    peer->config.stats);
     ordma_handshake_set_n_lanes(peer, hello->n_lanes);
     session->theirs = *hello;
     session->n_lanes = peer->n_lanes;
-    peer->session = session;
-    peer->config.changed(peer->config.aux);
+    ordma_peer_accept(peer, session);
+    *sessionp = session;
     return ORDMA_REFUSED_NONE;
 }
 
-/* Accepts 'conn' as the lane that 'hello' says. */
+/* Accepts 'conn' as the lane of 'session' that 'hello' says.  Returns 0, or a
+ * positive errno value after ending the session. */
 static int
-peer_accept(struct ordma_peer *peer, struct ordma_conn *conn,
+accept_lane(struct ordma_session *session, struct ordma_conn *conn,
             const struct ordma_hello *hello)
     OVS_REQUIRES(ordma_mutex)
 {
@@ -203,16 +205,20 @@ peer_accept(struct ordma_peer *peer, struct ordma_conn *conn,
     struct ordma_hello ours;
     int error;
 
-    error = ordma_handshake_add_lane(peer, hello->lane, conn);
+    error = ordma_handshake_add_lane(session, hello->lane, conn);
     if (error) {
+        ordma_peer_session_failed(session, error == ENOTCONN
+                                  ? "peer hung up while connecting"
+                                  : "out of resources for a connection, see "
+                                    "the log");
         return error;
     }
-    ordma_lane_start(peer->session->links[hello->lane].lane, hello->credits);
-    ours = ordma_handshake_hello(peer, peer->session, hello->lane);
+    ordma_lane_start(session->links[hello->lane].lane, hello->credits);
+    ours = ordma_handshake_hello(session->peer, session, hello->lane);
     ordma_hello_put(private_data, &ours);
     if (conn->provider->accept(conn, private_data, sizeof private_data)) {
         /* The lane owns 'conn': it goes with the session. */
-        ordma_peer_fail(peer, "cannot accept a connection");
+        ordma_peer_session_failed(session, "cannot accept a connection");
     }
     return 0;
 }
@@ -251,15 +257,10 @@ ordma_accept_request(const struct ordma_event *event)
     }
     peer = find_peer(conn, &hello, &refusal);
     if (peer) {
-        int error;
+        struct ordma_session *session;
 
-        refusal = admit(peer, conn, &hello);
-        error = refusal ? 0 : peer_accept(peer, conn, &hello);
-        if (error) {
-            ordma_peer_fail(peer, error == ENOTCONN
-                            ? "peer hung up while connecting"
-                            : "out of resources for a connection, see the "
-                              "log");
+        refusal = admit(peer, conn, &hello, &session);
+        if (!refusal && accept_lane(session, conn, &hello)) {
             refusal = ORDMA_REFUSED_RESOURCE;
         }
         if (refusal && refusal != ORDMA_REFUSED_CROSSING) {

@@ -79,9 +79,10 @@ ordma_handshake_set_n_lanes(struct ordma_peer *peer, unsigned int theirs)
 }
 
 int
-ordma_handshake_add_lane(struct ordma_peer *peer, unsigned int lane,
+ordma_handshake_add_lane(struct ordma_session *session, unsigned int lane,
                          struct ordma_conn *conn)
 {
+    const struct ordma_peer *peer = session->peer;
     struct ordma_lane_params params = {
         .conn = conn,
         .rx_pool = peer->config.rx_pool,
@@ -91,17 +92,20 @@ ordma_handshake_add_lane(struct ordma_peer *peer, unsigned int lane,
         .ttl = peer->config.ttl,
     };
 
-    return ordma_session_add_lane(peer->session, lane, &params);
+    return ordma_session_add_lane(session, lane, &params);
 }
 
 static void
-peer_up(struct ordma_peer *peer)
+peer_up(struct ordma_session *session)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct ordma_session *session = peer->session;
+    struct ordma_peer *peer = session->peer;
     const struct ordma_conn *conn = session->links[0].conn;
     struct ds remote = DS_EMPTY_INITIALIZER;
 
+    if (session == peer->successor) {
+        ordma_peer_succeed(peer);
+    }
     session->local = conn->local;
     session->remote = conn->remote;
     session->max_msg = session->theirs.max_msg;
@@ -136,7 +140,7 @@ ordma_handshake_established(struct ordma_link *link)
             return;
         }
     }
-    peer_up(session->peer);
+    peer_up(session);
 }
 
 enum ordma_refusal
@@ -219,7 +223,7 @@ ordma_handshake_resolved(struct ordma_link *link)
         return;
     }
 
-    error = ordma_handshake_add_lane(peer, lane, link->conn);
+    error = ordma_handshake_add_lane(session, lane, link->conn);
     if (!error) {
         hello = ordma_handshake_hello(peer, session, lane);
         ordma_hello_put(private_data, &hello);

@@ -41,6 +41,10 @@ struct ordma_peer {
     char *rdma_dev;                 /* Backs 'config.rdma_dev'. */
     struct reconnect *fsm;          /* When to dial, probe and give up. */
     struct ordma_session *session;  /* In SETUP or UP, or null. */
+    struct ordma_session *successor; /* In SETUP, to replace 'session', which
+                                      * is UP, when it is UP itself.  Or
+                                      * null. */
+    long long int successor_deadline; /* When to give that up. */
     long long int yield_at;         /* When our dial yields to the peer's. */
     bool has_failed;                /* Waits for the next attempt. */
     unsigned int n_lanes;           /* Of the last session, or 0. */
@@ -65,6 +69,23 @@ void ordma_peer_fail(struct ordma_peer *peer, const char *reason)
 /* Notes that a new session is about to be set up. */
 void ordma_peer_begin(struct ordma_peer *) OVS_REQUIRES(ordma_mutex);
 
+/* Makes 'session', which is in SETUP and which the peer has dialed, the
+ * session of 'peer' or, while that is UP, its successor.
+ *
+ * A request is no proof that the peer has started again: anyone can write its
+ * address on one.  Only who receives our answers can bring a session UP. */
+void ordma_peer_accept(struct ordma_peer *peer,
+                       struct ordma_session *session)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Makes the successor the session of 'peer'. */
+void ordma_peer_succeed(struct ordma_peer *) OVS_REQUIRES(ordma_mutex);
+
+/* Ends 'session' of some peer, because of 'reason'. */
+void ordma_peer_session_failed(struct ordma_session *session,
+                               const char *reason)
+    OVS_REQUIRES(ordma_mutex);
+
 /* Both sides. */
 
 /* Returns what 'peer' says on lane 'lane' of 'session', whose buffers are
@@ -88,9 +109,9 @@ bool ordma_handshake_is_right_dev(const struct ordma_peer_config *config,
 bool ordma_handshake_set_n_lanes(struct ordma_peer *peer, unsigned int theirs)
     OVS_REQUIRES(ordma_mutex);
 
-/* Gives lane 'lane' of the session of 'peer' a queue pair on 'conn'.  Returns
- * 0, or a positive errno value and 'conn' is still the caller's. */
-int ordma_handshake_add_lane(struct ordma_peer *peer, unsigned int lane,
+/* Gives lane 'lane' of 'session' a queue pair on 'conn'.  Returns 0, or a
+ * positive errno value and 'conn' is still the caller's. */
+int ordma_handshake_add_lane(struct ordma_session *session, unsigned int lane,
                              struct ordma_conn *conn)
     OVS_REQUIRES(ordma_mutex);
 

@@ -34,10 +34,13 @@
 
 VLOG_DEFINE_THIS_MODULE(rdma_peer);
 
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
+
 /* All times in ms. */
 #define MIN_BACKOFF 1000
 #define MAX_BACKOFF 8000
 #define PROBE_INTERVAL 5000
+#define SUCCESSOR_TIMEOUT 8000
 
 struct ovs_list ordma_peers OVS_GUARDED_BY(ordma_mutex)
     = OVS_LIST_INITIALIZER(&ordma_peers);
@@ -58,8 +61,23 @@ peer_set_error(struct ordma_peer *peer, const char *error)
     peer->last_error_time = time_wall_msec();
 }
 
-void
-ordma_peer_close(struct ordma_peer *peer, const char *reason)
+/* Ends the session that was to replace that of 'peer', if any. */
+static void
+close_successor(struct ordma_peer *peer, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (peer->successor) {
+        VLOG_INFO_RL(&rl, "%s: a new connection of the peer was given up (%s)",
+                     peer->name, reason);
+        ordma_session_close(peer->successor, peer->config.slot);
+        peer->successor = NULL;
+    }
+}
+
+/* Closes the session of 'peer', if any, but not its successor. */
+static void
+close_session(struct ordma_peer *peer, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
 {
     struct ordma_session *session = peer->session;
 
@@ -77,11 +95,20 @@ ordma_peer_close(struct ordma_peer *peer, const char *reason)
 }
 
 void
+ordma_peer_close(struct ordma_peer *peer, const char *reason)
+{
+    close_successor(peer, reason);
+    close_session(peer, reason);
+}
+
+void
 ordma_peer_fail(struct ordma_peer *peer, const char *reason)
 {
     peer_set_error(peer, reason);
-    ordma_peer_close(peer, reason);
-    if (!reconnect_is_connected(peer->fsm)) {
+    close_session(peer, reason);
+    if (peer->successor) {
+        ordma_peer_succeed(peer);
+    } else if (!reconnect_is_connected(peer->fsm)) {
         peer->has_failed = true;
         reconnect_connect_failed(peer->fsm, time_msec(), 0);
     } else if (peer->config.wanted) {
@@ -99,6 +126,43 @@ ordma_peer_begin(struct ordma_peer *peer)
     peer->has_failed = false;
     reconnect_enable(peer->fsm, time_msec());
     reconnect_connecting(peer->fsm, time_msec());
+}
+
+void
+ordma_peer_accept(struct ordma_peer *peer, struct ordma_session *session)
+{
+    if (ordma_peer_is_up(peer)) {
+        close_successor(peer, "there is a newer one");
+        peer->successor = session;
+        peer->successor_deadline = time_msec() + SUCCESSOR_TIMEOUT;
+    } else {
+        ordma_peer_close(peer, "peer started again");
+        ordma_peer_begin(peer);
+        peer->session = session;
+        peer->config.changed(peer->config.aux);
+    }
+}
+
+void
+ordma_peer_succeed(struct ordma_peer *peer)
+{
+    close_session(peer, "peer started again");
+    ordma_peer_begin(peer);
+    peer->session = peer->successor;
+    peer->successor = NULL;
+    peer->config.changed(peer->config.aux);
+}
+
+void
+ordma_peer_session_failed(struct ordma_session *session, const char *reason)
+{
+    struct ordma_peer *peer = session->peer;
+
+    if (session == peer->successor) {
+        close_successor(peer, reason);
+    } else {
+        ordma_peer_fail(peer, reason);
+    }
 }
 
 /* Events. */
@@ -136,7 +200,7 @@ handle_event(const struct ordma_event *event)
 
     case ORDMA_EV_FAILED:
     case ORDMA_EV_DISCONNECTED:
-        ordma_peer_fail(link->session->peer, event->reason);
+        ordma_peer_session_failed(link->session, event->reason);
         break;
 
     case ORDMA_EV_REQUEST:
@@ -158,6 +222,20 @@ session_failure(const struct ordma_session *session)
         }
     }
     return NULL;
+}
+
+/* Gives the successor of 'peer' up if it does not come up. */
+static void
+successor_run(struct ordma_peer *peer, long long int now)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (peer->successor) {
+        const char *failure = session_failure(peer->successor);
+
+        if (failure || now >= peer->successor_deadline) {
+            close_successor(peer, failure ? failure : "it timed out");
+        }
+    }
 }
 
 /* Tells 'peer->fsm' whether anything was received lately. */
@@ -251,6 +329,7 @@ peer_run(struct ordma_peer *peer)
     if (peer->session && peer->session->state == ORDMA_SESSION_UP) {
         peer_note_activity(peer, now);
     }
+    successor_run(peer, now);
 
     switch (reconnect_run(peer->fsm, now)) {
     case RECONNECT_CONNECT:
@@ -304,6 +383,9 @@ ordma_peers_wait(void)
     }
     LIST_FOR_EACH (peer, node, &ordma_peers) {
         reconnect_wait(peer->fsm, time_msec());
+        if (peer->successor) {
+            poll_timer_wait_until(peer->successor_deadline);
+        }
     }
     ordma_listeners_wait();
     ordma_sessions_wait();
