@@ -341,14 +341,15 @@ dest_run(struct netdev_rdma *dev, struct netdev_rdma_dest *dest, bool sweep)
 
 /* Has peers find us at all addresses that they may connect to. */
 static void
-listen_at(const struct netdev_rdma_mesh *mesh)
+listen_at(struct netdev_rdma_mesh *mesh)
     OVS_REQUIRES(ordma_mutex)
 {
     const struct ordma_peer_config *config = &mesh->acceptor.config;
 
-    if (netdev_rdma_mesh_dests(mesh) && config->provider->listen_at) {
-        config->provider->listen_at(&config->local);
-    }
+    mesh->listen_error = (netdev_rdma_mesh_dests(mesh)
+                          && config->provider->listen_at
+                          ? config->provider->listen_at(&config->local)
+                          : NULL);
 }
 
 void
@@ -442,13 +443,23 @@ netdev_rdma_mesh_stop(struct netdev_rdma *dev)
 
 /* For people. */
 
+/* Returns why 'mesh', which is in use, cannot be connected to, or null. */
+static const char *
+mesh_error(const struct netdev_rdma_mesh *mesh)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_peer_config *config = &mesh->acceptor.config;
+
+    return (ordma_listener_is_open(config->provider, config->dst_port)
+            ? mesh->listen_error
+            : ordma_listener_error(config->provider, config->dst_port));
+}
+
 bool
 netdev_rdma_mesh_is_open(const struct netdev_rdma *dev)
 {
-    const struct ordma_peer_config *config = &dev->mesh.acceptor.config;
-
     return (netdev_rdma_mesh_dests(&dev->mesh)
-            && ordma_listener_is_open(config->provider, config->dst_port));
+            && !mesh_error(&dev->mesh));
 }
 
 void
@@ -469,7 +480,6 @@ netdev_rdma_mesh_get_status(const struct netdev_rdma *dev, struct smap *smap)
         smap_add(smap, "state", "up");
     } else {
         smap_add(smap, "state", "down");
-        smap_add(smap, "last_error",
-                 ordma_listener_error(config->provider, config->dst_port));
+        smap_add(smap, "last_error", mesh_error(&dev->mesh));
     }
 }

@@ -95,6 +95,7 @@ struct netdev_rdma_mesh {
     unsigned int max_peers;
     long long int idle_timeout;     /* In msec. */
     unsigned int n_held;            /* Of all peers. */
+    const char *listen_error;       /* Why peers cannot find us, or null. */
     long long int next_sweep;       /* When to look for idle peers, msec. */
 };
 

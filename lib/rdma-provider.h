@@ -221,9 +221,10 @@ struct ordma_provider {
 
     /* Has peers find us at 'local', or if that is all zeros, at all addresses
      * that the host has by now, even if nothing has been dialed from there:
-     * what listen() does alone where this is null.  The user calls it again
-     * from time to time, because addresses come. */
-    void (*listen_at)(const struct in6_addr *local);
+     * what listen() does alone where this is null.  Returns null, or static
+     * text that says why they cannot find us anywhere.  The user calls it
+     * again from time to time, because addresses come. */
+    const char *(*listen_at)(const struct in6_addr *local);
 
     /* Starts a connection as 'dial' says, with 'aux' for its user.  On success
      * '*connp' is the connection, which the caller owns. */

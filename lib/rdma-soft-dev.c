@@ -187,6 +187,24 @@ soft_dev_get(const struct in6_addr *ip, struct soft_dev **devp)
     return soft_dev_open(ip, devp);
 }
 
+const char *
+soft_dev_strerror(int error)
+{
+    switch (error) {
+    case 0:
+        return NULL;
+    case EADDRINUSE:
+        return "UDP port 4791 is taken, most likely by rdma_rxe: set "
+               "options:provider=verbs or unload that module";
+    case EADDRNOTAVAIL:
+        return "local_ip is not an address of this host";
+    default:
+        VLOG_WARN_RL(&rl, "cannot open a soft device (%s)",
+                     ovs_strerror(error));
+        return "cannot open a soft device, see the log";
+    }
+}
+
 void
 soft_enumerate(struct sset *names)
 {
@@ -339,39 +357,15 @@ is_global(const struct in6_addr *ip)
               && !IN6_IS_ADDR_LOOPBACK(ip));
 }
 
-/* Opens the device for the local address 'ip', if it is not open. */
-static void
-open_at(const struct in6_addr *ip)
+/* Opens the devices for those of 'ifaddrs' at which peers can find this host.
+ * Returns null if there is one, otherwise text that says why not. */
+static const char *
+open_all(const struct ifaddrs *ifaddrs)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct soft_dev *dev;
-    int error;
+    const char *reason = "this host has no address that peers could use";
+    bool opened = false;
 
-    LIST_FOR_EACH (dev, node, &soft_devs) {
-        if (ipv6_addr_equals(&dev->wire->ip, ip)) {
-            return;
-        }
-    }
-    error = soft_dev_open(ip, &dev);
-    if (error) {
-        VLOG_WARN_RL(&rl, "cannot open a soft device (%s)",
-                     ovs_strerror(error));
-    }
-}
-
-void
-soft_listen_at(const struct in6_addr *local)
-{
-    struct ifaddrs *ifaddrs;
-
-    if (ipv6_addr_is_set(local)) {
-        open_at(local);
-        return;
-    } else if (getifaddrs(&ifaddrs)) {
-        VLOG_WARN_RL(&rl, "cannot get the host's addresses (%s)",
-                     ovs_strerror(errno));
-        return;
-    }
     for (const struct ifaddrs *i = ifaddrs; i; i = i->ifa_next) {
         if (i->ifa_addr && (i->ifa_addr->sa_family == AF_INET
                             || i->ifa_addr->sa_family == AF_INET6)) {
@@ -380,11 +374,34 @@ soft_listen_at(const struct in6_addr *local)
             struct in6_addr ip = ss_get_address(ss);
 
             if (is_global(&ip)) {
-                open_at(&ip);
+                struct soft_dev *dev;
+                int error = soft_dev_get(&ip, &dev);
+
+                opened |= !error;
+                reason = error ? soft_dev_strerror(error) : reason;
             }
         }
     }
+    return opened ? NULL : reason;
+}
+
+const char *
+soft_listen_at(const struct in6_addr *local)
+{
+    struct ifaddrs *ifaddrs;
+    struct soft_dev *dev;
+    const char *reason;
+
+    if (ipv6_addr_is_set(local)) {
+        return soft_dev_strerror(soft_dev_get(local, &dev));
+    }
+    if (getifaddrs(&ifaddrs)) {
+        VLOG_WARN_RL(&rl, "getifaddrs failed (%s)", ovs_strerror(errno));
+        return "cannot get the addresses of this host, see the log";
+    }
+    reason = open_all(ifaddrs);
     freeifaddrs(ifaddrs);
+    return reason;
 }
 
 void

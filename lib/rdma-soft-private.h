@@ -235,6 +235,10 @@ bool soft_guid_takes_checksum(uint64_t guid);
 int soft_dev_get(const struct in6_addr *ip, struct soft_dev **devp)
     OVS_REQUIRES(ordma_mutex);
 
+/* Returns text for people about 'error' of soft_dev_get(), or null if it is
+ * 0.  Logs what is unusual. */
+const char *soft_dev_strerror(int error);
+
 /* Closes 'dev' unless someone uses it or will. */
 void soft_dev_close_unused(struct soft_dev *dev) OVS_REQUIRES(ordma_mutex);
 
@@ -303,7 +307,8 @@ void soft_enumerate(struct sset *names) OVS_REQUIRES(ordma_mutex);
 bool soft_has_addr(const struct in6_addr *ip) OVS_REQUIRES(ordma_mutex);
 int soft_listen(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
 void soft_unlisten(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
-void soft_listen_at(const struct in6_addr *local) OVS_REQUIRES(ordma_mutex);
+const char *soft_listen_at(const struct in6_addr *local)
+    OVS_REQUIRES(ordma_mutex);
 int soft_reg_mr(struct ordma_dev *, void *addr, size_t len,
                 struct ordma_mr **);
 void soft_dereg_mr(struct ordma_dev *, struct ordma_mr *);

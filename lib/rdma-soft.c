@@ -176,16 +176,7 @@ resolve(const struct ordma_dial *dial, struct soft_dev **devp)
                 ? "local_ip is not an address of this host"
                 : "no route to remote_ip");
     }
-    error = soft_dev_get(&route.src, devp);
-    if (error == EADDRINUSE) {
-        return "UDP port 4791 is taken, most likely by rdma_rxe: set "
-               "options:provider=verbs or unload that module";
-    } else if (error) {
-        VLOG_WARN_RL(&rl, "cannot open a soft device (%s)",
-                     ovs_strerror(error));
-        return "cannot open a soft device, see the log";
-    }
-    return NULL;
+    return soft_dev_strerror(soft_dev_get(&route.src, devp));
 }
 
 static int
