@@ -43,4 +43,5 @@ rdma_tests_at = \
 	tests/system-rdma-macros.at \
 	tests/system-rdma-openflow.at \
 	tests/system-rdma-options.at \
+	tests/system-rdma-vms.at \
 	tests/system-rdma.at
