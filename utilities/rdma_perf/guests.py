@@ -67,6 +67,18 @@ def listens(host):
                                     str(TCP_PORT))
 
 
+def iperf3_sample(text):
+    """Returns the figures in what "iperf3 -J" has printed."""
+    try:
+        report = json.loads(text)
+    except ValueError:
+        raise CannotRun('iperf3: ' + text.strip())
+    if 'error' in report:
+        raise CannotRun('iperf3: ' + report['error'])
+    return {'gbps': report['end']['sum_received']['bits_per_second'] / 1e9,
+            'retransmits': report['end']['sum_sent']['retransmits']}
+
+
 def tcp(bed, config):
     """Yields what iperf3 says."""
     connect(bed)
@@ -83,8 +95,4 @@ def tcp(bed, config):
         raise CannotRun('iperf3 hangs')
     finally:
         child.stop()
-    report = json.loads(result.stdout)
-    if 'error' in report:
-        raise CannotRun('iperf3: ' + report['error'])
-    yield {'gbps': report['end']['sum_received']['bits_per_second'] / 1e9,
-           'retransmits': report['end']['sum_sent']['retransmits']}
+    yield iperf3_sample(result.stdout)

@@ -14,6 +14,9 @@ import subprocess
 
 PARAMETERS = ('workload', 'contender', 'pmds', 'tso', 'flows', 'size')
 
+TCP_FIGURES = (('gbps', 'Gb/s', '%.2f'),
+               ('retransmits', 'retransmits', '%.0f'))
+
 # Workload -> (figure, heading, format).  The first is the one to compare.
 FIGURES = {
     'throughput': (
@@ -34,9 +37,8 @@ FIGURES = {
         ('p50', 'us p50', '%.0f'),
         ('p99', 'us p99', '%.0f'),
         ('loss', 'loss', '%.3f')),
-    'tcp': (
-        ('gbps', 'Gb/s', '%.2f'),
-        ('retransmits', 'retransmits', '%.0f')),
+    'tcp': TCP_FIGURES,
+    'tcp-vms': TCP_FIGURES,
 }
 
 PLOT = '''set terminal svg size 900,600 dynamic background rgb "white"
