@@ -415,7 +415,6 @@ netdev_rdma_mesh_start(struct netdev_rdma *dev,
     struct ordma_peer_config *peer = &mesh->acceptor.config;
 
     *peer = *config;
-    peer->n_rxq_desc = MAX(NETDEV_RDMA_MESH_N_RECV / config->n_rxq, 1);
     peer->n_txq_desc = MIN(config->n_txq_desc, NETDEV_RDMA_MESH_N_SEND);
     mesh->acceptor.create = mesh_accept;
     ordma_acceptor_add(&mesh->acceptor);

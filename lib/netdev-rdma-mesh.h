@@ -47,10 +47,9 @@ struct smap;
  * is held are bounded; frames beyond that are dropped and counted.  While a
  * peer waits for another attempt, PMD threads drop the frames for it.
  *
- * The peers share the port's buffers for reception: each gets a few. */
+ * The peers share the port's buffers for reception, see rdma-rq.h. */
 
-/* Receive buffers of a peer, and send queue entries of a lane. */
-#define NETDEV_RDMA_MESH_N_RECV 32
+/* Send queue entries of a lane. */
 #define NETDEV_RDMA_MESH_N_SEND 256
 
 /* Frames held for a peer and for a port. */

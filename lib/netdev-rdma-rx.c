@@ -250,7 +250,7 @@ begin_message(struct netdev_rdma_rxq *rxq, struct rx_target *target)
         return false;
     }
     if (OVS_UNLIKELY(!ordma_lane_received(target->lane, &msg))) {
-        fail_malformed(rxq, target, "message out of sequence");
+        fail_malformed(rxq, target, ordma_lane_failure(target->lane));
         return false;
     }
     if (!msg.n_records) {

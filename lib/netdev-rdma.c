@@ -167,6 +167,7 @@ netdev_rdma_restart(struct netdev_rdma *dev)
             .out_key = make_key(tnl->out_key_flow, tnl->out_key),
             .n_rxq = dev->have.n_rxq,
             .n_rxq_desc = dev->have.n_rxq_desc,
+            .max_peers = MAX(dev->have.max_peers, 1),
             .n_txq_desc = dev->have.n_txq_desc,
             .max_frame = dev->max_frame,
             .rx_pool = dev->rx_pool,
@@ -413,10 +414,7 @@ create_pools(const char *name, const struct netdev_rdma_params *params,
     uint16_t rx_len = ROUND_UP(MAX(one, MIN_MSG_SIZE), 64);
     uint16_t tx_len = ROUND_UP(MAX(one, MIN_COPY_SIZE), 64);
     unsigned int n_rx
-        = (params->max_peers
-           ? params->max_peers * (NETDEV_RDMA_MESH_N_RECV
-                                  + params->n_rxq * ORDMA_LANE_RESERVE)
-           : params->n_rxq * (params->n_rxq_desc + ORDMA_LANE_RESERVE));
+        = params->n_rxq * (params->n_rxq_desc + ORDMA_LANE_RESERVE);
     unsigned int n_tx = params->n_rxq * params->n_txq_desc;
     const struct {
         unsigned int n;

@@ -57,16 +57,17 @@ ordma_handshake_hello(const struct ordma_peer *peer,
     };
 }
 
-/* Returns how many DATA messages to have buffers for on a lane.  The lanes
- * share the port's buffers; there are more lanes than receive queues if the
- * peer has more. */
+/* Returns how many DATA messages to have buffers for on a lane.  The lanes of
+ * all peers share the port's buffers; there are more lanes than receive queues
+ * if the peer has more. */
 static unsigned int
 lane_depth(const struct ordma_peer *peer)
     OVS_REQUIRES(ordma_mutex)
 {
     const struct ordma_peer_config *config = &peer->config;
 
-    return MAX(config->n_rxq * config->n_rxq_desc / peer->n_lanes, 1);
+    return MAX(config->n_rxq * config->n_rxq_desc
+               / (config->max_peers * peer->n_lanes), 1);
 }
 
 bool
@@ -83,13 +84,16 @@ ordma_handshake_add_lane(struct ordma_session *session, unsigned int lane,
                          struct ordma_conn *conn)
 {
     const struct ordma_peer *peer = session->peer;
+    const struct ordma_peer_config *config = &peer->config;
     struct ordma_lane_params params = {
         .conn = conn,
-        .rx_pool = peer->config.rx_pool,
-        .tx_pool = peer->config.tx_pool,
+        .rx_pool = config->rx_pool,
+        .tx_pool = config->tx_pool,
         .n_recv = lane_depth(peer),
-        .n_send = peer->config.n_txq_desc,
-        .ttl = peer->config.ttl,
+        .n_shared = config->max_peers > 1 ? config->n_rxq_desc : 0,
+        .rxq = lane % config->n_rxq,
+        .n_send = config->n_txq_desc,
+        .ttl = config->ttl,
     };
 
     return ordma_session_add_lane(session, lane, &params);

@@ -28,6 +28,7 @@
 #include "rdma-mem.h"
 #include "rdma-msg.h"
 #include "rdma-pool.h"
+#include "rdma-rq.h"
 #include "rdma-stats.h"
 #include "seq.h"
 #include "timeval.h"
@@ -38,7 +39,6 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 COVERAGE_DEFINE(rdma_credit_message);
 COVERAGE_DEFINE(rdma_control_skipped);
-COVERAGE_DEFINE(rdma_no_rx_buffer);
 COVERAGE_DEFINE(rdma_lane_failed);
 
 /* Tells send completions from receive completions. */
@@ -49,9 +49,6 @@ COVERAGE_DEFINE(rdma_lane_failed);
 
 /* At most so many sends share one signaled completion. */
 #define SIGNAL_INTERVAL 32
-
-/* Receive buffers are posted in groups of this size. */
-#define REFILL_BATCH ORDMA_MAX_BURST
 
 static uint32_t
 load_relaxed(const atomic_uint32_t *p)
@@ -143,66 +140,17 @@ ordma_lane_fail(struct ordma_lane *lane, const char *reason)
 
 /* Receive side. */
 
-/* Posts the 'n' buffers 'mbufs'.  Returns how many were posted. */
-static int
-post_buffers(struct ordma_lane *lane, struct rte_mbuf *mbufs[], int n)
-{
-    struct ordma_recv_wr wrs[REFILL_BATCH];
-    uint16_t len = lane->rx_pool->data_len;
-    int i;
-
-    for (i = 0; i < n; i++) {
-        void *data = rte_pktmbuf_mtod(mbufs[i], void *);
-        uint32_t head = lane->rq_head + i;
-
-        wrs[i].wr_id = head;
-        wrs[i].addr = data;
-        wrs[i].len = len;
-        if (!ordma_mem_lookup(lane->conn->dev->mem, data, len,
-                              &lane->rq_hint, &wrs[i].lkey)) {
-            break;
-        }
-        lane->rq[head & lane->rq_mask] = mbufs[i];
-    }
-    n = lane->provider->post_recv(lane->conn, wrs, i);
-    lane->rq_head += n;
-    return n;
-}
-
-/* Returns how many receive buffers to post now: a group, or less if the peer's
- * credits and half of the reserve are not covered. */
-static int
-refill_size(const struct ordma_lane *lane)
-{
-    uint32_t n_posted = lane->rq_head - lane->rq_tail;
-    uint32_t n_missing = lane->n_recv + ORDMA_LANE_RESERVE - n_posted;
-    uint32_t n_promised = load_relaxed(&lane->rx_granted) - lane->n_rx_data;
-
-    return (n_missing >= MIN(REFILL_BATCH, lane->n_recv / 2)
-            || n_posted < n_promised + ORDMA_LANE_RESERVE / 2
-            ? MIN(n_missing, REFILL_BATCH) : 0);
-}
-
-/* Posts receive buffers while there are some to post. */
+/* Posts receive buffers: in groups, or fewer if the peer's credits and half of
+ * the reserve are not covered.  A shared queue covers nothing in
+ * particular. */
 static void
 refill(struct ordma_lane *lane)
 {
-    struct rte_mbuf *mbufs[REFILL_BATCH];
-    int n;
+    uint32_t n_promised = load_relaxed(&lane->rx_granted) - lane->n_rx_data;
+    uint32_t n_needed = n_promised + ORDMA_LANE_RESERVE / 2;
 
-    while ((n = refill_size(lane)) > 0) {
-        int n_done;
-
-        if (rte_pktmbuf_alloc_bulk(lane->rx_pool->mp, mbufs, n)) {
-            COVERAGE_INC(rdma_no_rx_buffer);
-            break;
-        }
-        n_done = post_buffers(lane, mbufs, n);
-        if (n_done < n) {
-            rte_pktmbuf_free_bulk(&mbufs[n_done], n - n_done);
-            ordma_lane_fail(lane, "cannot post receive buffers");
-            break;
-        }
+    if (!ordma_rq_refill(lane->rq, lane->conn, lane->rq->srq ? 0 : n_needed)) {
+        ordma_lane_fail(lane, "cannot post receive buffers");
     }
 }
 
@@ -211,8 +159,9 @@ refill(struct ordma_lane *lane)
 static void
 update_grantable(struct ordma_lane *lane)
 {
-    uint32_t grantable = (lane->n_rx_data + (lane->rq_head - lane->rq_tail)
-                          - ORDMA_LANE_RESERVE);
+    uint32_t n_ready = (lane->rq->srq ? lane->n_recv
+                        : ordma_rq_n_posted(lane->rq) - ORDMA_LANE_RESERVE);
+    uint32_t grantable = lane->n_rx_data + n_ready;
 
     if ((int32_t) (grantable - load_relaxed(&lane->rx_grantable)) > 0) {
         atomic_store_relaxed(&lane->rx_grantable, grantable);
@@ -232,6 +181,14 @@ take_pong(struct ordma_lane *lane)
     }
 }
 
+/* Returns true if we have allowed the peer the DATA message that has come
+ * next. */
+static bool
+was_granted(const struct ordma_lane *lane)
+{
+    return lane->n_rx_data != load_relaxed(&lane->rx_granted);
+}
+
 bool
 ordma_lane_received(struct ordma_lane *lane, const struct ordma_msg *msg)
 {
@@ -244,6 +201,10 @@ ordma_lane_received(struct ordma_lane *lane, const struct ordma_msg *msg)
                              load_relaxed(&lane->tx_granted) + msg->credits);
     }
     if (msg->type == ORDMA_MSG_DATA) {
+        if (OVS_UNLIKELY(!was_granted(lane))) {
+            ordma_lane_fail(lane, "message without credit");
+            return false;
+        }
         lane->n_rx_data++;
         add_count(&lane->rx_stats.n_messages, 1);
         add_count(&lane->rx_stats.n_frames, msg->n_records);
@@ -283,13 +244,35 @@ complete_with_error(struct ordma_lane *lane, const struct ordma_wc *wc)
         lane->flushed_marker |= index == lane->marker && lane->have_marker;
         complete_sends(lane, index + 1);
     } else {
-        rte_pktmbuf_free(lane->rq[lane->rq_tail++ & lane->rq_mask]);
+        uint32_t slot = wc->wr_id;
+        struct rte_mbuf *mbuf;
+
+        ordma_rq_take(lane->rq, &slot, 1, &mbuf);
+        rte_pktmbuf_free(mbuf);
     }
+}
+
+/* Moves the messages received in the 'n' slots 'slots', of 'lens' bytes, to
+ * 'msgs'. */
+static void
+take_messages(struct ordma_lane *lane, const uint32_t slots[],
+              const uint32_t lens[], int n, struct rte_mbuf *msgs[])
+{
+    uint64_t n_bytes = 0;
+
+    ordma_rq_take(lane->rq, slots, n, msgs);
+    for (int i = 0; i < n; i++) {
+        msgs[i]->data_len = lens[i];
+        msgs[i]->pkt_len = lens[i];
+        n_bytes += lens[i];
+    }
+    add_count(&lane->rx_stats.n_bytes, n_bytes);
 }
 
 int
 ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
 {
+    uint32_t slots[ORDMA_MAX_BURST], lens[ORDMA_MAX_BURST];
     struct ordma_wc wcs[ORDMA_MAX_BURST];
     int n_msgs = 0;
 
@@ -302,13 +285,12 @@ ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
         } else if (wc->wr_id & WR_ID_SEND) {
             complete_sends(lane, (uint32_t) wc->wr_id + 1);
         } else {
-            struct rte_mbuf *mbuf = lane->rq[lane->rq_tail++ & lane->rq_mask];
-
-            mbuf->data_len = wc->byte_len;
-            mbuf->pkt_len = wc->byte_len;
-            add_count(&lane->rx_stats.n_bytes, wc->byte_len);
-            msgs[n_msgs++] = mbuf;
+            slots[n_msgs] = wc->wr_id;
+            lens[n_msgs++] = wc->byte_len;
         }
+    }
+    if (n_msgs) {
+        take_messages(lane, slots, lens, n_msgs, msgs);
     }
     return n_msgs;
 }
@@ -494,6 +476,29 @@ ordma_lane_replenish(struct ordma_lane *lane)
 
 /* Life cycle. */
 
+/* Returns the receive queue for a lane: one that others share, if that is
+ * wanted and possible.  Where it is only wanted, peers are many and the pool
+ * is small, so that the reserve has to come out of the lane's part of it. */
+static struct ordma_rq *
+get_rq(const struct ordma_lane_params *params)
+    OVS_REQUIRES(ordma_mutex)
+{
+    uint32_t n_own = params->n_recv;
+
+    if (params->n_shared) {
+        struct ordma_rq *rq
+            = ordma_rq_share(params->conn->dev, params->rx_pool, params->rxq,
+                             params->n_shared, ORDMA_LANE_RESERVE);
+
+        if (rq) {
+            return rq;
+        }
+        n_own = MAX(n_own, ORDMA_LANE_RESERVE + 1) - ORDMA_LANE_RESERVE;
+    }
+    return ordma_rq_create(params->conn->provider, params->rx_pool, n_own,
+                           ORDMA_LANE_RESERVE);
+}
+
 /* Posts the first receive buffers.  There may be few or none, because an
  * earlier session has not given its own back yet: then the peer gets credits
  * later. */
@@ -509,14 +514,19 @@ int
 ordma_lane_create(const struct ordma_lane_params *params,
                   struct ordma_stats *stats, struct ordma_lane **lanep)
 {
+    struct ordma_rq *rq = get_rq(params);
+    unsigned int n_recv = (rq->srq
+                           ? MAX(params->n_recv, ORDMA_LANE_SHARED_CREDITS)
+                           : rq->n - ORDMA_LANE_RESERVE);
     struct ordma_qp_cap cap = {
         .n_send = params->n_send + ORDMA_LANE_RESERVE,
-        .n_recv = params->n_recv + ORDMA_LANE_RESERVE,
+        .n_recv = n_recv + ORDMA_LANE_RESERVE,
+        .srq = rq->srq,
         .max_inline = WANT_INLINE,
         .ttl = params->ttl,
     };
     struct ordma_lane *lane;
-    uint32_t sq_size, rq_size;
+    uint32_t sq_size;
     int error;
 
     error = params->conn->provider->create_qp(params->conn, &cap);
@@ -524,22 +534,20 @@ ordma_lane_create(const struct ordma_lane_params *params,
         VLOG_RL(&rl, error == ENOTCONN ? VLL_DBG : VLL_WARN,
                 "%s: cannot create a queue pair (%s)",
                 params->conn->dev->name, ovs_strerror(error));
+        ordma_rq_unref(rq);
         return error;
     }
 
     sq_size = ROUND_UP_POW2(cap.n_send);
-    rq_size = ROUND_UP_POW2(cap.n_recv);
     lane = xzalloc_cacheline(sizeof *lane);
     lane->conn = params->conn;
     lane->provider = params->conn->provider;
-    lane->rx_pool = ordma_pool_ref(params->rx_pool);
+    lane->rq = rq;
     lane->tx_pool = ordma_pool_ref(params->tx_pool);
     lane->sq = xcalloc(sq_size, sizeof *lane->sq);
-    lane->rq = xcalloc(rq_size, sizeof *lane->rq);
     lane->sq_mask = sq_size - 1;
-    lane->rq_mask = rq_size - 1;
     lane->n_send = params->n_send;
-    lane->n_recv = params->n_recv;
+    lane->n_recv = n_recv;
     ovs_spin_init(&lane->tx_lock);
 
     error = lane_post_first(lane);
@@ -587,6 +595,7 @@ bool
 ordma_lane_drain(struct ordma_lane *lane, struct ordma_stats *stats)
 {
     struct rte_mbuf *msgs[ORDMA_MAX_BURST];
+    bool done;
     int n;
 
     if (!lane->have_marker) {
@@ -603,13 +612,16 @@ ordma_lane_drain(struct ordma_lane *lane, struct ordma_stats *stats)
             lane->flushed_marker = true;
         }
     }
+    /* The receive of a message that has only begun to arrive may complete
+     * after all sends: look once more after the marker. */
+    done = lane->flushed_marker;
     while ((n = ordma_lane_poll(lane, msgs, ORDMA_MAX_BURST)) > 0) {
         for (int i = 0; i < n; i++) {
             count_undelivered(msgs[i], stats);
             rte_pktmbuf_free(msgs[i]);
         }
     }
-    return lane->flushed_marker;
+    return done;
 }
 
 void
@@ -622,23 +634,20 @@ ordma_lane_destroy(struct ordma_lane *lane, struct ordma_stats *stats)
         lane->provider->destroy(lane->conn);
     }
 
-    /* Phase 2: nothing but the rings refers to the buffers. */
+    /* Phase 2: nothing but the rings refers to the buffers, or, if the receive
+     * queue is shared, the device will use them for others. */
     for (; tail != lane->sq_head; tail++) {
         struct ordma_tx_msg *msg = &lane->sq[tail & lane->sq_mask];
 
         lane->n_flushed += msg->n_records;
         rte_pktmbuf_free(msg->mbuf);
     }
-    for (; lane->rq_tail != lane->rq_head; lane->rq_tail++) {
-        rte_pktmbuf_free(lane->rq[lane->rq_tail & lane->rq_mask]);
-    }
+    ordma_rq_unref(lane->rq);
     ordma_stats_add(stats, ORDMA_TX_FLUSHED_DROPS, lane->n_flushed);
 
     /* Phase 3: the lane itself. */
     ovs_spin_destroy(&lane->tx_lock);
-    ordma_pool_unref(lane->rx_pool);
     ordma_pool_unref(lane->tx_pool);
     free(lane->sq);
-    free(lane->rq);
     free_cacheline(lane);
 }

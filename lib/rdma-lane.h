@@ -27,6 +27,7 @@
 #include "util.h"
 
 struct ordma_pool;
+struct ordma_rq;
 struct ordma_stats;
 struct rte_mbuf;
 
@@ -40,18 +41,23 @@ struct rte_mbuf;
  * -------
  *
  * A DATA message needs a credit, which is the peer's promise that a receive
- * buffer is posted for it.  All the counts run freely modulo 2**32:
+ * buffer is posted for it, or that it may take one of those that lanes of
+ * several peers share, see rdma-rq.h.  In the latter case there may be fewer
+ * buffers than promises: then a message waits until there is one.  All the
+ * counts run freely modulo 2**32:
  *
  *     tx_granted:   DATA messages that the peer has allowed so far.
  *     tx_sent:      DATA messages sent so far.
- *     rx_grantable: DATA messages that the buffers posted so far allow.
+ *     rx_grantable: DATA messages that the buffers posted so far allow; with
+ *                   shared buffers, a fixed number beyond those received.
  *     rx_granted:   DATA messages that we have allowed the peer so far.
  *
  * The header of every message grants rx_grantable - rx_granted.  When nothing
  * is sent for a while, a CREDIT message does.
  *
  * Messages of other types need no credit.  ORDMA_LANE_RESERVE buffers are
- * posted beyond the credits granted and suffice for them: a side sends CREDIT
+ * posted beyond the credits granted and suffice for them, unless they are
+ * shared: a side sends CREDIT
  * only when it can grant half of the peer's buffers, so that at most two can
  * be under way before the peer must have received one, and PING only when the
  * last one was answered or is seconds old.
@@ -70,11 +76,17 @@ struct rte_mbuf;
 /* Receive buffers and send queue entries kept for messages without credit. */
 #define ORDMA_LANE_RESERVE 8
 
+/* Credits that a peer has at least if it shares buffers with others. */
+#define ORDMA_LANE_SHARED_CREDITS 32
+
 struct ordma_lane_params {
     struct ordma_conn *conn;    /* Has a device, but no queue pair yet. */
     struct ordma_pool *rx_pool; /* For messages received. */
     struct ordma_pool *tx_pool; /* For messages without credit. */
     unsigned int n_recv;        /* DATA messages to have buffers for. */
+    unsigned int n_shared;      /* Buffers to share with other lanes of 'rxq',
+                                 * if the device can do that, or 0. */
+    unsigned int rxq;           /* Receive queue of the port. */
     unsigned int n_send;        /* DATA messages under way, a power of 2. */
     uint8_t ttl;                /* Of packets sent. */
 };
@@ -98,11 +110,12 @@ struct ordma_lane {
     /* Read only between creation and destruction. */
     struct ordma_conn *conn;
     const struct ordma_provider *provider;
-    struct ordma_pool *rx_pool, *tx_pool;
+    struct ordma_pool *tx_pool;
+    struct ordma_rq *rq;        /* Receive queue. */
     struct ordma_tx_msg *sq;    /* Send ring. */
-    struct rte_mbuf **rq;       /* Receive ring. */
-    uint32_t sq_mask, rq_mask;  /* Sizes of the rings, minus 1. */
-    uint32_t n_send, n_recv;    /* From ordma_lane_params. */
+    uint32_t sq_mask;           /* Size of the ring, minus 1. */
+    uint32_t n_send;            /* From ordma_lane_params. */
+    uint32_t n_recv;            /* DATA messages that the peer may send. */
 
     /* Text that says why the lane has failed, or null. */
     ATOMIC(const char *) failure;
@@ -115,11 +128,9 @@ struct ordma_lane {
     atomic_count n_rx_messages; /* Of all types: for liveness. */
 
     /* The poller's. */
-    uint32_t rq_head, rq_tail;  /* Posted, received. */
     uint32_t n_rx_data;         /* DATA messages received. */
     uint16_t rx_sequence;       /* Of the next message. */
     bool pong_due;              /* PING not answered yet. */
-    unsigned int rq_hint;       /* For ordma_mem_lookup(). */
     uint64_t n_flushed;         /* Frames in sends that did not complete. */
     struct ordma_lane_stats rx_stats;
     atomic_llong rtt;           /* Of the last PING and PONG, usec, or 0. */
@@ -196,7 +207,7 @@ int ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n);
 
 /* Takes the header of a message received, in the order of ordma_lane_poll():
  * credits, sequence, PING.  Fails the lane, and returns false, if it is out of
- * sequence.  Poller. */
+ * sequence or has no credit.  Poller. */
 struct ordma_msg;
 bool ordma_lane_received(struct ordma_lane *lane, const struct ordma_msg *);
 

@@ -63,6 +63,7 @@ struct ordma_peer_config {
 
     unsigned int n_rxq;             /* Lanes that we want. */
     unsigned int n_rxq_desc;        /* Receive buffers of a receive queue. */
+    unsigned int max_peers;         /* Peers that share these, or 1. */
     unsigned int n_txq_desc;        /* Send queue entries of a lane. */
     uint32_t max_frame;             /* Longest frame that the port sends. */
     struct ordma_pool *rx_pool;     /* Of messages received. */

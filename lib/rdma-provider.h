@@ -44,6 +44,8 @@ struct sset;
  *     struct ordma_dev        an RDMA device and its protection domain.
  *     struct ordma_conn       one queue pair, its completion queue and its
  *                             connection manager identity.
+ *     struct ordma_srq        receive work requests that the queue pairs of
+ *                             several connections share.
  *
  * Errors are positive errno values, 0 is success.
  *
@@ -56,7 +58,9 @@ struct sset;
  * "Data" functions run in PMD threads.  They never block, allocate or log
  * without a rate limit.  On one connection, the caller makes sure that at most
  * one thread is in post_send(), and at most one, which can be another, in
- * post_recv() or poll().
+ * post_recv() or poll().  On one shared receive queue, at most one is in
+ * post_srq_recv(); poll() of the connections that share it can be under way in
+ * others.
  *
  * Life cycle of a connection
  * ==========================
@@ -118,6 +122,11 @@ struct ordma_conn {
     uint32_t qpn, peer_qpn;     /* Queue pair numbers. */
 };
 
+/* A shared receive queue.  Providers embed it. */
+struct ordma_srq {
+    const struct ordma_provider *provider;
+};
+
 /* Parameters of ordma_provider's dial(). */
 struct ordma_dial {
     struct in6_addr remote;     /* Whom to dial (IPv4: mapped). */
@@ -129,7 +138,9 @@ struct ordma_dial {
 /* What a queue pair is to be able to do. */
 struct ordma_qp_cap {
     unsigned int n_send;        /* Send work requests outstanding. */
-    unsigned int n_recv;        /* Receive work requests outstanding. */
+    unsigned int n_recv;        /* Receive work requests outstanding; with
+                                 * 'srq', receives not polled yet. */
+    struct ordma_srq *srq;      /* Null for a receive queue of its own. */
     unsigned int max_inline;    /* Inline bytes wanted; 0 is always granted. */
     uint8_t ttl;                /* Of packets sent, 0 for the system's.  The
                                  * kernel does not let RDMA devices choose: it
@@ -180,8 +191,10 @@ struct ordma_recv_wr {
 
 /* A work completion.  Send completions come in the order of posting and also
  * complete the unsignaled requests before; receive completions come in the
- * order of posting.  After an error every request outstanding completes with
- * an error, signaled or not. */
+ * order of posting, but from a shared receive queue in any.  After an error
+ * every request outstanding completes with an error, signaled or not; of those
+ * in a shared receive queue, only the one whose message has begun to
+ * arrive. */
 struct ordma_wc {
     uint64_t wr_id;
     uint32_t byte_len;          /* Bytes received; receives only. */
@@ -233,8 +246,21 @@ struct ordma_provider {
 
     /* Gives 'conn', which has a device, a queue pair of at least the capacity
      * 'cap' in the state in which receives can be posted.  EINVAL if the
-     * device cannot do that much, ENOTCONN if the peer has hung up. */
+     * device cannot do that much, ENOTCONN if the peer has hung up; then
+     * nothing refers to 'cap->srq'. */
     int (*create_qp)(struct ordma_conn *conn, const struct ordma_qp_cap *cap);
+
+    /* Creates a shared receive queue for 'n' work requests on 'dev', for
+     * connections of 'dev', or of any device of the provider if
+     * 'srq_serves_all_devs' is true.  Null if the provider has none;
+     * EOPNOTSUPP if the device has none, EINVAL if it cannot do that much. */
+    int (*create_srq)(struct ordma_dev *dev, unsigned int n,
+                      struct ordma_srq **srqp);
+    bool srq_serves_all_devs;
+
+    /* Frees 'srq', which no connection uses any more, and forgets what is
+     * posted to it. */
+    void (*destroy_srq)(struct ordma_srq *srq);
 
     /* Active side, after create_qp(): asks the peer to connect.  The 'len'
      * bytes at 'private_data', at most 56, go to it. */
@@ -275,6 +301,11 @@ struct ordma_provider {
                      const struct ordma_send_wr wrs[], int n);
     int (*post_recv)(struct ordma_conn *conn,
                      const struct ordma_recv_wr wrs[], int n);
+
+    /* Likewise, for all connections that share 'srq'.  A message that finds
+     * nothing posted makes its sender wait and try again. */
+    int (*post_srq_recv)(struct ordma_srq *srq,
+                         const struct ordma_recv_wr wrs[], int n);
 
     /* Moves up to 'n' completions, at most ORDMA_MAX_BURST, to 'wcs'.  Returns
      * how many. */

@@ -51,6 +51,9 @@ deliver(struct soft_dev *dev, struct soft_conn *conn,
     bool taken;
 
     ovs_spin_lock(&conn->lock);
+    if (conn->srq && roce_qp_needs_recv(&conn->qp, flow, packet)) {
+        soft_srq_move(conn->srq, &conn->qp);
+    }
     taken = roce_qp_input(&conn->qp, flow, packet, now);
     ovs_spin_unlock(&conn->lock);
 

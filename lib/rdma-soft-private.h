@@ -33,7 +33,7 @@
  * those of roce-endpoint.h, which knows no thread, and the wire is one of
  * roce-wire.h.  rdma-soft-data.c has what PMD threads do; of what the main
  * thread does, rdma-soft-dev.c has devices, rdma-soft-event.c events, and
- * rdma-soft.c connections.
+ * rdma-soft.c connections.  rdma-soft-srq.c has shared receive queues.
  *
  * A device is a local IP address on which some port has dialed.  It lives as
  * long as any port listens: the peer dials as well, and a dial shows which
@@ -98,6 +98,7 @@
  *                     pairs.  PMD threads do not wait for it.
  *     tx_lock         Of a connection: its path and packets not sent yet.
  *     lock            Of a connection: its queue pair.
+ *     lock            Of a shared receive queue: what is posted there.
  *
  * A thread takes them in this order.
  *
@@ -194,6 +195,8 @@ struct soft_conn {
     struct roce_send_slot *send_slots;
     struct roce_recv_slot *recv_slots;
     uint32_t n_send_slots, n_recv_slots;
+    struct ordma_srq *srq;      /* Feeds 'recv_slots', or null.  Constant while
+                                 * packets can arrive. */
     bool unconfirmed;           /* Accepted, but not known to the peer. */
     uint8_t tos, ttl;
 };
@@ -290,6 +293,16 @@ void soft_conn_set_unconfirmed(struct soft_conn *conn, bool unconfirmed)
 /* Makes the queue pair of 'conn' ready for its peer, which is known from the
  * connection manager. */
 int soft_conn_bind(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
+
+/* rdma-soft-srq.c: members of the provider, and what delivers packets. */
+int soft_create_srq(struct ordma_dev *, unsigned int n, struct ordma_srq **)
+    OVS_REQUIRES(ordma_mutex);
+void soft_destroy_srq(struct ordma_srq *) OVS_REQUIRES(ordma_mutex);
+int soft_post_srq_recv(struct ordma_srq *, const struct ordma_recv_wr[],
+                       int n);
+
+/* Moves a receive from 'srq' to 'qp', if there is one, and room for it. */
+void soft_srq_move(struct ordma_srq *, struct roce_qp *qp);
 
 /* rdma-soft-data.c. */
 

@@ -258,6 +258,7 @@ soft_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
         return ENOSPC;
     }
     conn->ttl = cap->ttl;
+    conn->srq = cap->srq;
     conn->n_send_slots = ROUND_UP_POW2(cap->n_send);
     conn->n_recv_slots = ROUND_UP_POW2(cap->n_recv);
     conn->send_slots = xcalloc(conn->n_send_slots, sizeof *conn->send_slots);
@@ -499,7 +500,11 @@ const struct ordma_provider ordma_soft_provider = {
     .destroy = soft_destroy,
     .reg_mr = soft_reg_mr,
     .dereg_mr = soft_dereg_mr,
+    .create_srq = soft_create_srq,
+    .srq_serves_all_devs = true,
+    .destroy_srq = soft_destroy_srq,
     .post_send = soft_post_send,
     .post_recv = soft_post_recv,
+    .post_srq_recv = soft_post_srq_recv,
     .poll = soft_poll,
 };

@@ -154,7 +154,7 @@ verbs_conn_set_dev(struct verbs_conn *conn)
     }
 
 found:
-    dev->n_conns++;
+    dev->n_users++;
     conn->up.dev = &dev->up;
     conn->up.local = verbs_sockaddr_to_in6(rdma_get_local_addr(conn->id));
     return 0;
@@ -163,7 +163,7 @@ found:
 void
 verbs_dev_unref(struct verbs_dev *dev)
 {
-    if (!--dev->n_conns && dev->gone) {
+    if (!--dev->n_users && dev->gone) {
         verbs_dev_close(dev);
     }
 }
@@ -315,6 +315,11 @@ verbs_async_event(struct verbs_dev *dev, const struct ibv_async_event *event)
         }
         break;
 
+    case IBV_EVENT_SRQ_ERR:
+        VLOG_WARN_RL(&rl, "%s: %s", dev->up.name, text);
+        verbs_dev_fail(dev, text);
+        break;
+
     case IBV_EVENT_DEVICE_FATAL:
         VLOG_WARN("%s: %s", dev->up.name, text);
         dev->gone = true;
@@ -336,7 +341,6 @@ verbs_async_event(struct verbs_dev *dev, const struct ibv_async_event *event)
     case IBV_EVENT_SQ_DRAINED:
     case IBV_EVENT_PATH_MIG:
     case IBV_EVENT_QP_LAST_WQE_REACHED:
-    case IBV_EVENT_SRQ_ERR:
     case IBV_EVENT_SRQ_LIMIT_REACHED:
     case IBV_EVENT_WQ_FATAL:
     default:
@@ -357,7 +361,7 @@ verbs_run(void)
             verbs_async_event(dev, &event);
             ibv_ack_async_event(&event);
         }
-        if (dev->gone && !dev->n_conns) {
+        if (dev->gone && !dev->n_users) {
             verbs_dev_close(dev);
         }
     }

@@ -297,7 +297,9 @@ verbs_modify_qp(struct verbs_conn *conn, enum ibv_qp_state state)
 static int
 verbs_check_cap(const struct verbs_dev *dev, const struct ordma_qp_cap *cap)
 {
-    if (cap->n_send > dev->attr.max_qp_wr || cap->n_recv > dev->attr.max_qp_wr
+    unsigned int n_recv = cap->srq ? 0 : cap->n_recv;
+
+    if (cap->n_send > dev->attr.max_qp_wr || n_recv > dev->attr.max_qp_wr
         || cap->n_send + cap->n_recv > dev->attr.max_cqe) {
         VLOG_WARN_RL(&rl, "%s: device takes %d work requests and %d "
                      "completions, less than n_txq_desc=%u and n_rxq_desc=%u "
@@ -331,11 +333,12 @@ verbs_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
         .qp_context = conn,
         .send_cq = conn->cq,
         .recv_cq = conn->cq,
+        .srq = cap->srq ? verbs_srq_cast(cap->srq)->srq : NULL,
         .cap = {
             .max_send_wr = cap->n_send,
-            .max_recv_wr = cap->n_recv,
+            .max_recv_wr = cap->srq ? 0 : cap->n_recv,
             .max_send_sge = 1,
-            .max_recv_sge = 1,
+            .max_recv_sge = cap->srq ? 0 : 1,
             .max_inline_data = cap->max_inline,
         },
         .qp_type = IBV_QPT_RC,
@@ -350,7 +353,51 @@ verbs_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     }
     conn_->max_inline = MIN(attr.cap.max_inline_data, cap->max_inline);
     conn_->qpn = conn->qp->qp_num;
-    return verbs_modify_qp(conn, IBV_QPS_INIT);
+    error = verbs_modify_qp(conn, IBV_QPS_INIT);
+    if (error) {
+        ibv_destroy_qp(conn->qp);   /* Does not refer to 'srq' any more. */
+        conn->qp = NULL;
+    }
+    return error;
+}
+
+static int
+verbs_create_srq(struct ordma_dev *dev_, unsigned int n,
+                 struct ordma_srq **srqp)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_dev *dev = verbs_dev_cast(dev_);
+    struct ibv_srq_init_attr attr = {
+        .attr = { .max_wr = n, .max_sge = 1 },
+    };
+    struct ibv_srq *ibv_srq;
+    struct verbs_srq *srq;
+
+    if (n > dev->attr.max_srq_wr) {
+        return dev->attr.max_srq ? EINVAL : EOPNOTSUPP;
+    }
+    ibv_srq = ibv_create_srq(dev->pd, &attr);
+    if (!ibv_srq) {
+        return errno;
+    }
+    srq = xmalloc(sizeof *srq);
+    srq->up.provider = &ordma_verbs_provider;
+    srq->dev = dev;
+    srq->srq = ibv_srq;
+    dev->n_users++;
+    *srqp = &srq->up;
+    return 0;
+}
+
+static void
+verbs_destroy_srq(struct ordma_srq *srq_)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct verbs_srq *srq = verbs_srq_cast(srq_);
+
+    ibv_destroy_srq(srq->srq);
+    verbs_dev_unref(srq->dev);
+    free(srq);
 }
 
 static int
@@ -363,6 +410,7 @@ verbs_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
         .private_data_len = len,
         .retry_count = RETRY_COUNT,
         .rnr_retry_count = RNR_RETRY_FOREVER,
+        .srq = conn->qp->srq != NULL,
         .qp_num = conn->qp->qp_num,
     };
 
@@ -378,6 +426,7 @@ verbs_accept(struct ordma_conn *conn_, const void *private_data, size_t len)
         .private_data = private_data,
         .private_data_len = len,
         .rnr_retry_count = RNR_RETRY_FOREVER,
+        .srq = conn->qp->srq != NULL,
         .qp_num = conn->qp->qp_num,
     };
     int error;
@@ -443,14 +492,12 @@ verbs_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
             ? n : bad - ibv_wrs);
 }
 
-static int
-verbs_post_recv(struct ordma_conn *conn_, const struct ordma_recv_wr wrs[],
-                int n)
+/* Translates the 'n' requests 'wrs' to a list in 'ibv_wrs', which refers to
+ * 'sges'. */
+static void
+make_recv_wrs(const struct ordma_recv_wr wrs[], int n,
+              struct ibv_recv_wr ibv_wrs[], struct ibv_sge sges[])
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
-    struct ibv_recv_wr ibv_wrs[ORDMA_MAX_BURST], *bad;
-    struct ibv_sge sges[ORDMA_MAX_BURST];
-
     for (int i = 0; i < n; i++) {
         const struct ordma_recv_wr *wr = &wrs[i];
 
@@ -462,7 +509,31 @@ verbs_post_recv(struct ordma_conn *conn_, const struct ordma_recv_wr wrs[],
         ibv_wrs[i].sg_list = &sges[i];
         ibv_wrs[i].num_sge = 1;
     }
+}
+
+static int
+verbs_post_recv(struct ordma_conn *conn_, const struct ordma_recv_wr wrs[],
+                int n)
+{
+    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ibv_recv_wr ibv_wrs[ORDMA_MAX_BURST], *bad;
+    struct ibv_sge sges[ORDMA_MAX_BURST];
+
+    make_recv_wrs(wrs, n, ibv_wrs, sges);
     return (OVS_LIKELY(!ibv_post_recv(conn->qp, ibv_wrs, &bad))
+            ? n : bad - ibv_wrs);
+}
+
+static int
+verbs_post_srq_recv(struct ordma_srq *srq_, const struct ordma_recv_wr wrs[],
+                    int n)
+{
+    struct verbs_srq *srq = verbs_srq_cast(srq_);
+    struct ibv_recv_wr ibv_wrs[ORDMA_MAX_BURST], *bad;
+    struct ibv_sge sges[ORDMA_MAX_BURST];
+
+    make_recv_wrs(wrs, n, ibv_wrs, sges);
+    return (OVS_LIKELY(!ibv_post_srq_recv(srq->srq, ibv_wrs, &bad))
             ? n : bad - ibv_wrs);
 }
 
@@ -500,7 +571,10 @@ const struct ordma_provider ordma_verbs_provider = {
     .destroy = verbs_destroy,
     .reg_mr = verbs_reg_mr,
     .dereg_mr = verbs_dereg_mr,
+    .create_srq = verbs_create_srq,
+    .destroy_srq = verbs_destroy_srq,
     .post_send = verbs_post_send,
     .post_recv = verbs_post_recv,
+    .post_srq_recv = verbs_post_srq_recv,
     .poll = verbs_poll,
 };

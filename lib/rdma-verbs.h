@@ -48,8 +48,8 @@ struct verbs_dev {
     struct ibv_context *context;
     struct ibv_pd *pd;
     struct ibv_device_attr attr;
-    unsigned int n_conns;           /* Connections that use the device. */
-    bool gone;                      /* Removed; free it with its last conn. */
+    unsigned int n_users;           /* Connections, shared receive queues. */
+    bool gone;                      /* Removed; free it with its last user. */
 };
 
 struct verbs_conn {
@@ -59,6 +59,12 @@ struct verbs_conn {
     struct ibv_cq *cq;
     struct ibv_qp *qp;
     const char *failure;            /* Reason not yet reported, or null. */
+};
+
+struct verbs_srq {
+    struct ordma_srq up;
+    struct verbs_dev *dev;
+    struct ibv_srq *srq;
 };
 
 struct verbs_mr {
@@ -77,6 +83,12 @@ static inline struct verbs_dev *
 verbs_dev_cast(const struct ordma_dev *dev)
 {
     return CONTAINER_OF(dev, struct verbs_dev, up);
+}
+
+static inline struct verbs_srq *
+verbs_srq_cast(const struct ordma_srq *srq)
+{
+    return CONTAINER_OF(srq, struct verbs_srq, up);
 }
 
 static inline struct verbs_conn *
@@ -109,7 +121,7 @@ void verbs_dereg_mr(struct ordma_dev *, struct ordma_mr *);
 /* Binds 'conn' to the device that librdmacm chose for it. */
 int verbs_conn_set_dev(struct verbs_conn *conn) OVS_REQUIRES(ordma_mutex);
 
-/* Drops a connection's reference to 'dev'. */
+/* Drops a user's reference to 'dev'. */
 void verbs_dev_unref(struct verbs_dev *dev) OVS_REQUIRES(ordma_mutex);
 
 /* Reports, as ORDMA_EV_FAILED, one failure that a device has noticed.  Returns

@@ -21,11 +21,13 @@ rdma_sources = \
 	lib/rdma-pool.c \
 	lib/rdma-provider.c \
 	lib/rdma-route.c \
+	lib/rdma-rq.c \
 	lib/rdma-session.c \
 	lib/rdma-show.c \
 	lib/rdma-soft-data.c \
 	lib/rdma-soft-dev.c \
 	lib/rdma-soft-event.c \
+	lib/rdma-soft-srq.c \
 	lib/rdma-soft.c \
 	lib/rdma-verbs-dev.c \
 	lib/rdma-verbs-event.c \
@@ -56,6 +58,7 @@ rdma_headers = \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \
 	lib/rdma-route.h \
+	lib/rdma-rq.h \
 	lib/rdma-session.h \
 	lib/rdma-soft-private.h \
 	lib/rdma-stats.h \

@@ -228,6 +228,22 @@ is_from_peer(const struct roce_qp *qp, const struct roce_flow *flow,
             && IN6_ARE_ADDR_EQUAL(&flow->dst, &qp->local_ip));
 }
 
+/* Returns true if 'packet', about to be given to roce_qp_input(), begins a
+ * message for which no receive is posted. */
+bool
+roce_qp_needs_recv(const struct roce_qp *qp, const struct roce_flow *flow,
+                   const struct roce_packet *packet)
+{
+    const struct roce_responder *resp = &qp->resp;
+
+    return (resp->done == resp->posted
+            && packet->op->kind == ROCE_OP_SEND
+            && packet->op->starts
+            && packet->psn == resp->psn
+            && qp->state == ROCE_QP_READY
+            && is_from_peer(qp, flow, packet));
+}
+
 /* Takes 'packet', which roce_packet_parse() made of what came along 'flow' at
  * 'now'.  The packet's payload is not needed afterward.
  *

@@ -56,6 +56,9 @@
  * packet that roce_qp_output() returned points to posted memory: it must have
  * been sent, or copied, before the next roce_qp_poll().
  *
+ * Queue pairs can share buffers: ask roce_qp_needs_recv() about each packet
+ * first, and post one to this queue pair if it says so.
+ *
  *
  * Requester
  * ---------
@@ -312,6 +315,8 @@ int roce_qp_post_recv(struct roce_qp *, void *data, uint32_t size,
                       uint64_t wr_id);
 size_t roce_qp_poll(struct roce_qp *, struct roce_completion *, size_t max);
 
+bool roce_qp_needs_recv(const struct roce_qp *, const struct roce_flow *,
+                        const struct roce_packet *);
 bool roce_qp_input(struct roce_qp *, const struct roce_flow *,
                    const struct roce_packet *, long long int now);
 size_t roce_qp_output(struct roce_qp *, struct roce_tx *, size_t max,

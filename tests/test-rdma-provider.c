@@ -24,7 +24,10 @@
  * The side that dials sends the messages of each round below, and the other
  * sends each of them back.  Nobody knows of credits here: in a late round the
  * receiver has no buffers at first, so that its queue pair answers "receiver
- * not ready", which ports avoid. */
+ * not ready", which ports avoid.
+ *
+ * In the end, the side that dials sends through two more connections at once.
+ * On the other side they share few buffers, and none at first. */
 
 #undef NDEBUG
 #include <config.h>
@@ -45,6 +48,10 @@
 #define TIMEOUT 100             /* Seconds, for all. */
 #define LATE_MS 100
 
+#define N_SHARING 2             /* Connections that share buffers. */
+#define SHARED_DEPTH 3          /* The buffers. */
+#define SHARED_LEN 9014
+
 struct round {
     uint32_t len;               /* Of each message. */
     int n;                      /* Messages, at most DEPTH. */
@@ -62,7 +69,9 @@ static const struct round rounds[] = {
 };
 
 static const struct ordma_provider *provider;
-static struct ordma_conn *conn;
+static struct ordma_conn *conn, *sharing[N_SHARING];
+static int n_sharing, n_sharing_established;
+static struct ordma_srq *srq;
 static bool established, disconnected;
 static struct ordma_mr *mr;
 static uint8_t *memory;         /* DEPTH to send, DEPTH to receive. */
@@ -85,6 +94,42 @@ prepare(void)
     assert(!provider->reg_mr(conn->dev, memory, 2 * DEPTH * MAX_LEN, &mr));
 }
 
+static bool
+is_sharing(const struct ordma_conn *c)
+{
+    for (int i = 0; i < n_sharing; i++) {
+        if (sharing[i] == c) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Connects 'c', which we have dialed. */
+static void
+connect_sharing(struct ordma_conn *c)
+{
+    struct ordma_qp_cap cap = { .n_send = DEPTH, .n_recv = 1 };
+
+    assert(!provider->create_qp(c, &cap));
+    assert(!provider->connect(c, "share", 5));
+}
+
+/* Accepts 'c', which is to receive from what 'srq' has. */
+static void
+accept_sharing(struct ordma_conn *c)
+{
+    struct ordma_qp_cap cap = { .n_send = 1, .n_recv = DEPTH };
+
+    if (!srq) {
+        assert(!provider->create_srq(c->dev, SHARED_DEPTH, &srq));
+    }
+    cap.srq = srq;
+    assert(!provider->create_qp(c, &cap));
+    assert(!provider->accept(c, "hello yourself", 14));
+    sharing[n_sharing++] = c;
+}
+
 static void
 handle_event(const struct ordma_event *event)
 {
@@ -93,10 +138,17 @@ handle_event(const struct ordma_event *event)
         if (event->conn == conn) {
             prepare();
             assert(!provider->connect(conn, "hello", 5));
+        } else if (is_sharing(event->conn)) {
+            connect_sharing(event->conn);
         }
         break;
 
     case ORDMA_EV_REQUEST:
+        if (established) {
+            assert(!memcmp(event->private_data, "share", 5));
+            accept_sharing(event->conn);
+            break;
+        }
         assert(!memcmp(event->private_data, "hello", 5));
         conn = event->conn;
         prepare();
@@ -104,11 +156,15 @@ handle_event(const struct ordma_event *event)
         break;
 
     case ORDMA_EV_ESTABLISHED:
-        established = true;
+        if (is_sharing(event->conn)) {
+            n_sharing_established++;
+        } else {
+            established = true;
+        }
         break;
 
     case ORDMA_EV_DISCONNECTED:
-        disconnected = true;
+        disconnected |= event->conn == conn;
         break;
 
     case ORDMA_EV_REJECTED:
@@ -152,6 +208,14 @@ pattern(int i, uint32_t ofs)
 }
 
 static void
+fill(uint8_t *p, int i, uint32_t len)
+{
+    for (uint32_t ofs = 0; ofs < len; ofs++) {
+        p[ofs] = pattern(i, ofs);
+    }
+}
+
+static void
 send_round(const struct round *round)
 {
     for (int i = 0; i < round->n; i++) {
@@ -163,9 +227,7 @@ send_round(const struct round *round)
             .flags = ORDMA_SEND_SIGNALED,
         };
 
-        for (uint32_t ofs = 0; ofs < round->len; ofs++) {
-            buffer(i)[ofs] = pattern(i, ofs);
-        }
+        fill(buffer(i), i, round->len);
         assert(provider->post_send(conn, &wr, 1) == 1);
     }
     while (n_sent < round->n) {
@@ -216,33 +278,101 @@ receive_round(const struct round *round)
     }
 }
 
-/* Buffers for a round are posted before the peer can know that it begins. */
+/* Sends DEPTH messages through each of the connections. */
 static void
-dialing_side(void)
+send_sharing(void)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
-        if (!rounds[i].late) {
-            post_round(&rounds[i]);
-        }
-        send_round(&rounds[i]);
-        receive_round(&rounds[i]);
+    while (n_sharing_established < N_SHARING) {
+        run();
     }
-    provider->disconnect(conn);
+    for (int i = 0; i < N_SHARING * DEPTH; i++) {
+        struct ordma_send_wr wr = {
+            .addr = buffer(i),
+            .len = SHARED_LEN,
+            .lkey = mr->lkey,
+            .flags = ORDMA_SEND_SIGNALED,
+        };
+
+        fill(buffer(i), i, SHARED_LEN);
+        assert(provider->post_send(sharing[i / DEPTH], &wr, 1) == 1);
+    }
+    for (int n = 0; n < N_SHARING * DEPTH; ) {
+        for (int c = 0; c < N_SHARING; c++) {
+            struct ordma_wc wc;
+
+            if (provider->poll(sharing[c], &wc, 1)) {
+                assert(!wc.error);
+                n++;
+            }
+        }
+        run();
+    }
 }
 
 static void
-listening_side(void)
+post_shared(int i)
 {
-    post_round(&rounds[0]);
-    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
-        receive_round(&rounds[i]);
-        if (i + 1 < ARRAY_SIZE(rounds) && !rounds[i + 1].late) {
-            post_round(&rounds[i + 1]);
-        }
-        send_round(&rounds[i]);
+    struct ordma_recv_wr wr = {
+        .wr_id = i,
+        .addr = buffer(i),
+        .len = MAX_LEN,
+        .lkey = mr->lkey,
+    };
+
+    memset(wr.addr, 0, SHARED_LEN);
+    assert(provider->post_srq_recv(srq, &wr, 1) == 1);
+}
+
+/* Takes message 'i' of those sent, which has completed as 'wc', and posts its
+ * buffer again. */
+static void
+take_shared(const struct ordma_wc *wc, int i)
+{
+    if (wc->error) {
+        ovs_fatal(0, "shared buffers: %s", wc->error);
     }
-    while (!disconnected) {
+    assert(wc->byte_len == SHARED_LEN);
+    for (uint32_t ofs = 0; ofs < SHARED_LEN; ofs++) {
+        assert(buffer(wc->wr_id)[ofs] == pattern(i, ofs));
+    }
+    post_shared(wc->wr_id);
+}
+
+/* Posts the shared buffers, too late, and receives what send_sharing()
+ * sends. */
+static void
+receive_sharing(void)
+{
+    long long int end = time_msec() + LATE_MS;
+    int n[N_SHARING] = { 0 };
+
+    while (n_sharing_established < N_SHARING || time_msec() < end) {
         run();
+    }
+    for (int i = 0; i < SHARED_DEPTH; i++) {
+        post_shared(i);
+    }
+    while (n[0] < DEPTH || n[1] < DEPTH) {
+        for (int c = 0; c < N_SHARING; c++) {
+            struct ordma_wc wc;
+
+            if (provider->poll(sharing[c], &wc, 1)) {
+                take_shared(&wc, c * DEPTH + n[c]++);
+            }
+        }
+        run();
+    }
+}
+
+/* Destroys what connections share, and them. */
+static void
+destroy_sharing(void)
+{
+    while (n_sharing) {
+        provider->destroy(sharing[--n_sharing]);
+    }
+    if (srq) {
+        provider->destroy_srq(srq);
     }
 }
 
@@ -264,6 +394,41 @@ dial(const char *peer)
         ovs_fatal(0, "cannot dial");
     }
     return new;
+}
+
+/* Buffers for a round are posted before the peer can know that it begins. */
+static void
+dialing_side(const char *peer)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+        if (!rounds[i].late) {
+            post_round(&rounds[i]);
+        }
+        send_round(&rounds[i]);
+        receive_round(&rounds[i]);
+    }
+    while (n_sharing < N_SHARING) {
+        sharing[n_sharing++] = dial(peer);
+    }
+    send_sharing();
+    provider->disconnect(conn);
+}
+
+static void
+listening_side(void)
+{
+    post_round(&rounds[0]);
+    for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
+        receive_round(&rounds[i]);
+        if (i + 1 < ARRAY_SIZE(rounds) && !rounds[i + 1].late) {
+            post_round(&rounds[i + 1]);
+        }
+        send_round(&rounds[i]);
+    }
+    receive_sharing();
+    while (!disconnected) {
+        run();
+    }
 }
 
 static void
@@ -298,11 +463,13 @@ test_rdma_provider_main(int argc, char *argv[])
     if (listens) {
         listening_side();
     } else {
-        dialing_side();
+        dialing_side(argv[3]);
     }
+    destroy_sharing();
     provider->destroy(conn);
     provider->unlisten(htons(PORT));
     ovs_mutex_unlock(&ordma_mutex);
+    puts("done");
 }
 
 OVSTEST_REGISTER("test-rdma-provider", test_rdma_provider_main);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * Licensed under the Apache License, Version 2.0 (the "License");
+ * you may not use this file except in compliance with the License.
+ * You may obtain a copy of the License at:
+ *
+ *     http://www.apache.org/licenses/LICENSE-2.0
+ *
+ * Unless required by applicable law or agreed to in writing, software
+ * distributed under the License is distributed on an "AS IS" BASIS,
+ * WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ * See the License for the specific language governing permissions and
+ * limitations under the License.
+ */
+
+#ifndef RDMA_RQ_H
+#define RDMA_RQ_H 1
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "openvswitch/list.h"
+#include "openvswitch/thread.h"
+#include "ovs-atomic.h"
+#include "rdma-provider.h"
+#include "util.h"
+
+struct ordma_pool;
+struct rte_mbuf;
+
+/* Receive queues
+ * ==============
+ *
+ * A receive queue has the buffers that a device may fill: those of one queue
+ * pair, or, if the device can do that, those that several queue pairs share.
+ * Queue pairs that share take buffers in any order, so each buffer has a slot,
+ * whose number is the 'wr_id' of its work request.  A slot is in use from
+ * posting the buffer until ordma_rq_take().
+ *
+ * Sharing
+ * -------
+ *
+ * The lanes of a port that belong to the same of its n_rxq receive queues and
+ * use the same device share one queue.  It comes with the first of them and
+ * goes with the last.  A peer takes a buffer for each message that arrives or
+ * has begun to arrive, and a message that finds none waits at the peer.  So
+ * nothing is lost when all peers send at once, and a peer can keep no buffer
+ * for long but the one of a message that it does not finish, one for each
+ * queue pair, which comes back when the connection ends.
+ *
+ * Threads
+ * -------
+ *
+ * Whoever polls one of the queue pairs takes and posts: one PMD thread, and
+ * the main thread for lanes in SETUP and DRAIN.  That is what 'lock' is for,
+ * which is held for one burst.  The rest is the main thread's. */
+struct ordma_rq {
+    /* Read only between creation and destruction. */
+    const struct ordma_provider *provider;
+    struct ordma_srq *srq;      /* Null if one queue pair has it. */
+    struct ordma_pool *pool;    /* Where buffers come from. */
+    uint32_t n;                 /* Slots. */
+    uint32_t batch;             /* Post when so many are missing. */
+
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    struct ovs_spin lock;
+    struct rte_mbuf **mbufs OVS_GUARDED;    /* By slot, if in use. */
+    uint32_t *free_slots OVS_GUARDED;       /* 'n_free' of them. */
+    atomic_uint32_t n_free;     /* Written with 'lock' held. */
+
+    /* The main thread's. */
+    struct ovs_list node OVS_GUARDED_BY(ordma_mutex);   /* If shared. */
+    const struct ordma_dev *dev;    /* If shared by connections of one. */
+    unsigned int index;         /* If shared: receive queue of the port. */
+    unsigned int n_refs OVS_GUARDED_BY(ordma_mutex);
+};
+
+/* Creates a queue of 'n' buffers of 'pool', and 'reserve' more, for one queue
+ * pair of 'provider'.  None is posted yet. */
+struct ordma_rq *ordma_rq_create(const struct ordma_provider *provider,
+                                 struct ordma_pool *pool, uint32_t n,
+                                 uint32_t reserve)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Returns the queue that connections of 'dev' share for receive queue 'index'
+ * of the port that has 'pool', creating it if there is none, with another
+ * reference to it.  If the pool has not enough left for a new queue, because
+ * queues of other devices have it, the queue is smaller.  Returns null if the
+ * device cannot do that. */
+struct ordma_rq *ordma_rq_share(struct ordma_dev *dev,
+                                struct ordma_pool *pool, unsigned int index,
+                                uint32_t n, uint32_t reserve)
+    OVS_REQUIRES(ordma_mutex);
+
+/* Drops a reference to 'rq', and with the last one frees what is posted, when
+ * no queue pair uses it any more. */
+void ordma_rq_unref(struct ordma_rq *rq) OVS_REQUIRES(ordma_mutex);
+
+/* Posts buffers, in groups, or in smaller ones while less than 'n_needed' are
+ * posted.  'conn' is a connection that the queue is for.  Posts less if the
+ * pool has no more.  Returns false if the device does not take them.  Any
+ * thread that may poll 'conn'. */
+bool ordma_rq_refill(struct ordma_rq *rq, struct ordma_conn *conn,
+                     uint32_t n_needed) OVS_EXCLUDED(rq->lock);
+
+/* Moves the buffers in the 'n' 'slots', which have completed, to 'mbufs', and
+ * frees the slots.  Any thread that polls. */
+void ordma_rq_take(struct ordma_rq *rq, const uint32_t slots[], int n,
+                   struct rte_mbuf *mbufs[]) OVS_EXCLUDED(rq->lock);
+
+/* Returns how many buffers are posted and not taken yet.  Any thread. */
+static inline uint32_t
+ordma_rq_n_posted(const struct ordma_rq *rq)
+{
+    uint32_t n_free;
+
+    atomic_read_relaxed(&CONST_CAST(struct ordma_rq *, rq)->n_free, &n_free);
+    return rq->n - n_free;
+}
+
+#endif /* rdma-rq.h */
