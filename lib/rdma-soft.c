@@ -302,6 +302,7 @@ soft_conn_bind(struct soft_conn *conn)
     }
     conn->up.peer_qpn = config.remote_qpn;
     conn->up.path_mtu = config.mtu;
+    conn->up.train_len = path.takes_checksum ? config.mtu : 0;
     soft_conn_set_receiving(conn, true);
 
 out:
