@@ -32,9 +32,11 @@
  * lanes.
  *
  * The frames of a burst that go to one lane share messages while they are
- * small; a large frame in registered memory is a message by itself and is not
- * copied.  Nothing is held back: when netdev_rdma_send() returns, every frame
- * has been given to a send queue or dropped. */
+ * small: one message as a rule, or several of the same length, which the soft
+ * provider sends as one datagram.  A large frame in registered memory is a
+ * message by itself and is not copied.  Nothing is held back: when
+ * netdev_rdma_send() returns, every frame has been given to a send queue or
+ * dropped. */
 
 BUILD_ASSERT_DECL(NETDEV_MAX_BURST <= ORDMA_MAX_BURST);
 
@@ -254,6 +256,31 @@ burst_flush(struct tx_burst *burst)
     ordma_stats_add(burst->stats, ORDMA_TX_MESSAGES, n);
 }
 
+/* Returns the length of the messages that the 'n' packets 'packets' should
+ * share, at most 'max'.  If they are all of a kind, and the connection prefers
+ * messages of the same length, then that is a power-of-2 part of them. */
+static uint32_t
+shared_len(const struct ordma_conn *conn, struct dp_packet *packets[], int n,
+           uint32_t max)
+{
+    uint32_t frame_len = dp_packet_size(packets[0]);
+    uint32_t size = ordma_record_size(0, frame_len);
+
+    if (ORDMA_MSG_HEADER_LEN + n * size <= conn->train_len
+        || ORDMA_MSG_HEADER_LEN + size > MIN(conn->train_len, max)) {
+        return max;
+    }
+    for (int i = 1; i < n; i++) {
+        if (dp_packet_size(packets[i]) != frame_len) {
+            return max;
+        }
+    }
+    while (ORDMA_MSG_HEADER_LEN + n * size > conn->train_len) {
+        n = DIV_ROUND_UP(n, 2);
+    }
+    return MIN(ORDMA_MSG_HEADER_LEN + n * size, max);
+}
+
 /* Sends the 'n' packets 'packets' to lane 'lane' of 'session'. */
 static void
 send_to_lane(struct netdev_rdma *dev, struct ordma_stats *stats,
@@ -266,7 +293,9 @@ send_to_lane(struct netdev_rdma *dev, struct ordma_stats *stats,
     burst.stats = stats;
     burst.lane = session->links[lane].lane;
     burst.max_msg = MIN(session->max_msg, dev->big_pool->data_len);
-    burst.max_shared = MIN(session->max_msg, dev->tx_pool->data_len);
+    burst.max_shared = shared_len(burst.lane->conn, packets, n,
+                                  MIN(session->max_msg,
+                                      dev->tx_pool->data_len));
     burst.mem_hint = 0;
     burst.n_msgs = 0;
     burst.open = false;

@@ -116,6 +116,10 @@ struct ordma_conn {
     ovs_be16 dst_port;          /* Connection manager port on passive side. */
     uint32_t max_inline;        /* Bytes that ORDMA_SEND_INLINE can send. */
 
+    /* If nonzero, messages up to this many bytes cost less if they are as long
+     * as the ones before and after them. */
+    uint32_t train_len;
+
     /* For people, once established. */
     struct in6_addr gid;        /* Own GID. */
     int path_mtu;               /* In bytes. */

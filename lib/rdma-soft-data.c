@@ -32,6 +32,35 @@ COVERAGE_DEFINE(rdma_soft_unknown_qp);
 
 /* What PMD threads do for the soft provider: see rdma-soft-private.h. */
 
+/* Connections. */
+
+/* Returns the time at which to send what 'conn' has to send.  A queue pair
+ * that has ended tells its peer at once, for nobody may poll it again. */
+static long long int
+due_time(const struct soft_conn *conn)
+    OVS_REQUIRES(conn->lock)
+{
+    long long int deadline = roce_qp_deadline(&conn->qp);
+    uint32_t backlog;
+
+    if (deadline > LLONG_MIN || conn->qp.state == ROCE_QP_ERROR) {
+        return deadline;
+    }
+    backlog = roce_qp_backlog(&conn->qp);
+    return (backlog >= SOFT_ENOUGH ? LLONG_MIN
+            : backlog ? conn->next_send
+            : conn->next_reply);
+}
+
+void
+soft_conn_unlock(struct soft_conn *conn)
+{
+    atomic_store_relaxed(&conn->next_look,
+                         (roce_qp_is_pollable(&conn->qp) ? LLONG_MIN
+                          : due_time(conn)));
+    ovs_spin_unlock(&conn->lock);
+}
+
 /* Receiving. */
 
 static void
@@ -41,23 +70,35 @@ drop(struct soft_dev *dev, enum roce_drop reason)
     dev->n_dropped[reason]++;
 }
 
-/* Gives 'packet' to the queue pair of 'conn'. */
+/* Gives 'packet' to the queue pair of 'conn'.  Returns false if that has no
+ * use for it. */
+static bool
+input(struct soft_conn *conn, const struct roce_flow *flow,
+      const struct roce_packet *packet, long long int now)
+{
+    bool taken, had_reply;
+
+    ovs_spin_lock(&conn->lock);
+    had_reply = roce_qp_has_reply(&conn->qp);
+    if (conn->srq && roce_qp_needs_recv(&conn->qp, flow, packet)) {
+        soft_srq_move(conn->srq, &conn->qp);
+    }
+    taken = roce_qp_input(&conn->qp, flow, packet, now);
+    if (!had_reply) {
+        conn->next_reply = now + SOFT_REPLY_PAUSE;
+    }
+    soft_conn_unlock(conn);
+    return taken;
+}
+
+/* Delivers 'packet' to 'conn'. */
 static void
 deliver(struct soft_dev *dev, struct soft_conn *conn,
         const struct roce_flow *flow, const struct roce_packet *packet,
         long long int now)
     OVS_REQUIRES(dev->rx_lock)
 {
-    bool taken;
-
-    ovs_spin_lock(&conn->lock);
-    if (conn->srq && roce_qp_needs_recv(&conn->qp, flow, packet)) {
-        soft_srq_move(conn->srq, &conn->qp);
-    }
-    taken = roce_qp_input(&conn->qp, flow, packet, now);
-    ovs_spin_unlock(&conn->lock);
-
-    if (OVS_LIKELY(taken)) {
+    if (OVS_LIKELY(input(conn, flow, packet, now))) {
         bool was_alive;
 
         dev->is_busy |= packet->op->kind == ROCE_OP_SEND;
@@ -117,15 +158,15 @@ receive_train(struct soft_dev *dev, const struct roce_rx *rx,
     } while (offset < rx->len);
 }
 
-/* Returns how long to wait after receiving a batch. */
+/* Returns how long to wait after receiving a batch at 'now'. */
 static long long int
-next_pause(struct soft_dev *dev)
+next_pause(struct soft_dev *dev, long long int now)
     OVS_REQUIRES(dev->rx_lock)
 {
-    dev->pause = (dev->is_busy ? 0
-                  : !dev->pause ? SOFT_MIN_PAUSE
-                  : MIN(2 * dev->pause, SOFT_MAX_PAUSE));
-    return dev->pause;
+    if (dev->is_busy) {
+        dev->last_busy = now;
+    }
+    return MIN((now - dev->last_busy) / SOFT_PATIENCE, SOFT_MAX_PAUSE);
 }
 
 void
@@ -145,39 +186,11 @@ soft_dev_receive(struct soft_dev *dev, long long int now)
     for (int i = 0; i < n; i++) {
         receive_train(dev, &rxs[i], now);
     }
-    atomic_store_relaxed(&dev->next_receive, now + next_pause(dev));
+    atomic_store_relaxed(&dev->next_receive, now + next_pause(dev, now));
     ovs_spin_unlock(&dev->rx_lock);
 }
 
 /* Sending. */
-
-/* Returns true if it is time to send what 'conn' has to send.  A queue pair
- * that has ended tells its peer at once, for nobody may poll it again. */
-static bool
-is_due(const struct soft_conn *conn, long long int now)
-    OVS_REQUIRES(conn->lock)
-{
-    long long int deadline = roce_qp_deadline(&conn->qp);
-    uint32_t backlog;
-
-    if (deadline > LLONG_MIN || conn->qp.state == ROCE_QP_ERROR) {
-        return deadline <= now;
-    }
-    backlog = roce_qp_backlog(&conn->qp);
-    return (backlog >= SOFT_ENOUGH
-            || now >= (backlog ? conn->next_send : conn->next_reply));
-}
-
-/* Notes that 'conn' sends, at 'now', what it has to send. */
-static void
-start_pauses(struct soft_conn *conn, long long int now)
-    OVS_REQUIRES(conn->lock)
-{
-    conn->next_reply = now + SOFT_REPLY_PAUSE;
-    if (roce_qp_backlog(&conn->qp)) {
-        conn->next_send = now + SOFT_SEND_PAUSE;
-    }
-}
 
 /* Fetches the next packets to send, if those of the last time are gone.
  * Returns false if there are none. */
@@ -190,11 +203,13 @@ fetch_packets(struct soft_conn *conn, long long int now)
         ovs_spin_lock(&conn->lock);
         conn->n_txs = 0;
         if (conn->is_bound) {
-            start_pauses(conn, now);
+            if (roce_qp_backlog(&conn->qp)) {
+                conn->next_send = now + SOFT_SEND_PAUSE;
+            }
             conn->n_txs = roce_qp_output(&conn->qp, conn->txs, SOFT_TX_BATCH,
                                          now);
         }
-        ovs_spin_unlock(&conn->lock);
+        soft_conn_unlock(conn);
     }
     return conn->next_tx < conn->n_txs;
 }
@@ -252,8 +267,8 @@ soft_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
             break;
         }
     }
-    due = is_due(conn, now);
-    ovs_spin_unlock(&conn->lock);
+    due = due_time(conn) <= now;
+    soft_conn_unlock(conn);
     if (due) {
         soft_conn_transmit(conn, now);
     }
@@ -295,9 +310,6 @@ poll_qp(struct soft_conn *conn, struct ordma_wc wcs[], int n)
 {
     struct roce_completion completions[ORDMA_MAX_BURST];
 
-    if (!roce_qp_is_pollable(&conn->qp)) {
-        return 0;
-    }
     n = roce_qp_poll(&conn->qp, completions, MIN(n, ORDMA_MAX_BURST));
     for (int i = 0; i < n; i++) {
         wcs[i].wr_id = completions[i].wr_id;
@@ -312,21 +324,26 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
 {
     struct soft_conn *conn = soft_conn_cast(conn_);
     long long int now = time_usec();
+    long long int next_look;
     bool is_blocked, due;
 
     soft_dev_receive(soft_dev_cast(conn_->dev), now);
 
+    atomic_read_relaxed(&conn->next_look, &next_look);
+    atomic_read_relaxed(&conn->is_blocked, &is_blocked);
+    if (now < next_look && !is_blocked) {
+        return 0;
+    }
     ovs_spin_lock(&conn->lock);
     if (OVS_UNLIKELY(conn->qp.state == ROCE_QP_ERROR)) {
         ovs_spin_unlock(&conn->lock);
         quiesce_transmit(conn);
         ovs_spin_lock(&conn->lock);
     }
-    due = is_due(conn, now);
+    due = due_time(conn) <= now;
     n = poll_qp(conn, wcs, n);
-    ovs_spin_unlock(&conn->lock);
+    soft_conn_unlock(conn);
 
-    atomic_read_relaxed(&conn->is_blocked, &is_blocked);
     if (due || is_blocked) {
         soft_conn_transmit(conn, now);
     }

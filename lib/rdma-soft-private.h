@@ -50,11 +50,17 @@
  * for a certain one.
  *
  * A system call that finds nothing costs 100 times as much as all else in the
- * poll of an idle port.  So after one has found nothing, the next must wait,
- * at first for SOFT_MIN_PAUSE, then twice as long each time, until
- * SOFT_MAX_PAUSE.  An idle device thus costs up to 30,000 system calls a
- * second, whatever the number of its ports and of the cores that poll them:
- * about one hundredth of a core.
+ * poll of an idle port.  So the longer it has been since messages came, the
+ * longer we wait before the next look: a SOFT_PATIENCE-th of that time, at
+ * most SOFT_MAX_PAUSE.  A message out of a conversation is found at once, and
+ * an idle device costs up to 30,000 system calls a second, whatever the number
+ * of its ports and of the cores that poll them: some hundredths of a core.
+ *
+ * A poll takes the lock of its connection only if there is something to do
+ * under it, see 'next_look'.  That is faster, and matters most where a PMD
+ * thread shares its CPU with the main thread: a lock that it holds most of the
+ * time when it is preempted would keep that thread spinning until its time
+ * slice is over.
  *
  * The main thread receives MADs, which have a socket of their own, and only
  * while a connection that we have accepted waits for a sign that the peer
@@ -84,10 +90,11 @@
  * that of a burst of small frames in the datapath, so a busy connection makes
  * few of them: SOFT_SEND_PAUSE after the last one, or when SOFT_ENOUGH bytes
  * wait.  What a connection that has been quiet for so long sends, goes out at
- * once.  Acknowledgments go along with that, and by themselves only
- * SOFT_REPLY_PAUSE after the last packets.  The peer needs them to give
- * buffers back and is in no hurry; for the same reason it looks for them, if
- * nothing else arrives, only every SOFT_MAX_PAUSE.
+ * once.  An acknowledgment goes along with that, and by itself only
+ * SOFT_REPLY_PAUSE after it was asked for, which is after the frames that came
+ * have been delivered.  The peer needs it to give buffers back and is in no
+ * hurry; for the same reason it looks for that, if nothing else arrives, only
+ * every SOFT_MAX_PAUSE.
  *
  *
  * Locks
@@ -120,8 +127,8 @@
 #define SOFT_REQ_BURST 100
 #define SOFT_MADS_PER_RUN 64
 
-#define SOFT_MIN_PAUSE 1        /* In usec. */
-#define SOFT_MAX_PAUSE 32
+#define SOFT_MAX_PAUSE 32       /* In usec. */
+#define SOFT_PATIENCE 1024      /* See "Who receives". */
 
 /* Unacknowledged at most, per connection.  The receive queue of a peer that
  * is a socket like ours has room for that from several connections. */
@@ -132,7 +139,7 @@
 #define SOFT_TX_ROUNDS 8        /* Batches sent in one go. */
 
 #define SOFT_SEND_PAUSE 16      /* See "When to send", in usec. */
-#define SOFT_REPLY_PAUSE 32
+#define SOFT_REPLY_PAUSE 64
 #define SOFT_ENOUGH (32 * 1024) /* In bytes. */
 
 struct soft_conn;
@@ -148,8 +155,8 @@ struct soft_dev {
     /* Whoever has 'rx_lock'. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_spin rx_lock;
-    long long int pause OVS_GUARDED;
     bool is_busy OVS_GUARDED;   /* Has this batch brought requests? */
+    long long int last_busy OVS_GUARDED;    /* When one did, usec. */
     struct soft_conn *conns[SOFT_N_QPS] OVS_GUARDED;    /* By QPN. */
     uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
     uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;
@@ -171,10 +178,11 @@ struct soft_conn {
     /* The queue pair. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_spin lock;
-    struct roce_qp qp OVS_GUARDED;
     bool is_bound OVS_GUARDED;  /* Has 'qp' a peer, and 'path'? */
+    atomic_llong next_look;     /* Nothing to do for poll() before, usec. */
     long long int next_send OVS_GUARDED;    /* See "When to send", usec. */
     long long int next_reply OVS_GUARDED;
+    struct roce_qp qp OVS_GUARDED;
 
     /* Sending. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
@@ -200,6 +208,16 @@ struct soft_conn {
     bool unconfirmed;           /* Accepted, but not known to the peer. */
     uint8_t tos, ttl;
 };
+
+/* What an idle poll reads is a line of the device, which nobody writes without
+ * a system call, and two of the connection; and what sending works on shares
+ * no line with what receiving does. */
+BUILD_ASSERT_DECL(offsetof(struct soft_dev, rx_lock)
+                  == offsetof(struct soft_dev, next_receive)
+                     + CACHE_LINE_SIZE);
+BUILD_ASSERT_DECL(offsetof(struct soft_conn, qp)
+                  <= offsetof(struct soft_conn, lock) + CACHE_LINE_SIZE);
+BUILD_ASSERT_DECL(offsetof(struct soft_conn, tx_lock) % CACHE_LINE_SIZE == 0);
 
 static inline struct soft_dev *
 soft_dev_cast(const struct ordma_dev *dev)
@@ -305,6 +323,9 @@ int soft_post_srq_recv(struct ordma_srq *, const struct ordma_recv_wr[],
 void soft_srq_move(struct ordma_srq *, struct roce_qp *qp);
 
 /* rdma-soft-data.c. */
+
+/* Unlocks 'conn', whose queue pair may have something new to do. */
+void soft_conn_unlock(struct soft_conn *conn) OVS_RELEASES(conn->lock);
 
 /* Receives a batch for all the connections of 'dev', unless it is too early
  * for that or another thread is at it.  Any thread. */

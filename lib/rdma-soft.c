@@ -115,7 +115,7 @@ soft_disconnect(struct ordma_conn *conn_)
     if (conn->recv_slots) {
         ovs_spin_lock(&conn->lock);
         roce_qp_stop(&conn->qp, ROCE_STOPPED);
-        ovs_spin_unlock(&conn->lock);
+        soft_conn_unlock(conn);
     }
     if (conn->cm) {
         roce_cm_disconnect(conn->cm, time_usec());
@@ -267,7 +267,7 @@ soft_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     /* It takes receives.  The rest follows when the peer is known. */
     ovs_spin_lock(&conn->lock);
     error = init_qp(conn, &config);
-    ovs_spin_unlock(&conn->lock);
+    soft_conn_unlock(conn);
     return error;
 }
 
@@ -296,13 +296,14 @@ soft_conn_bind(struct soft_conn *conn)
     ovs_spin_lock(&conn->lock);
     error = init_qp(conn, &config);
     conn->is_bound = !error;
-    ovs_spin_unlock(&conn->lock);
+    soft_conn_unlock(conn);
     if (error) {
         dev->wire->class->path_close(&conn->path);
         goto out;
     }
     conn->up.peer_qpn = config.remote_qpn;
     conn->up.path_mtu = config.mtu;
+    conn->up.train_len = path.takes_checksum ? config.mtu : 0;
     soft_conn_set_receiving(conn, true);
 
 out:

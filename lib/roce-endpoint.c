@@ -208,10 +208,14 @@ find_cm(const struct roce_endpoint *ep, uint32_t id)
     return cm->state != ROCE_CM_IDLE && cm->local_id == id ? cm : NULL;
 }
 
+/* Returns an identifier for 'cm', which is about to be used. */
 static uint32_t
 make_cm_id(struct roce_endpoint *ep, const struct roce_cm *cm)
 {
-    return make_number(ep, cm - ep->config.cms, ep->config.n_cms, UINT32_MAX);
+    uint32_t index = cm - ep->config.cms;
+
+    ep->n_cms = MAX(ep->n_cms, index + 1);
+    return make_number(ep, index, ep->config.n_cms, UINT32_MAX);
 }
 
 static struct roce_cm *
@@ -517,7 +521,10 @@ roce_endpoint_run(struct roce_endpoint *ep, long long int now,
     event->qp = NULL;
     event->cm = NULL;
     event->type = ROCE_CM_NONE;
-    for (uint32_t i = 0; i < ep->config.n_cms; i++) {
+    while (ep->n_cms && ep->config.cms[ep->n_cms - 1].state == ROCE_CM_IDLE) {
+        ep->n_cms--;
+    }
+    for (uint32_t i = 0; i < ep->n_cms; i++) {
         struct roce_cm *cm = &ep->config.cms[i];
 
         event->type = roce_cm_run(cm, now);
@@ -571,7 +578,7 @@ roce_endpoint_output(struct roce_endpoint *ep, struct roce_endpoint_tx *out)
         fill_tx(ep, &reply->flow.src, &reply->flow.dst, out);
         return true;
     }
-    for (uint32_t i = 0; i < ep->config.n_cms; i++) {
+    for (uint32_t i = 0; i < ep->n_cms; i++) {
         struct roce_cm *cm = &ep->config.cms[i];
 
         if (roce_cm_output(cm, out->mad)) {
@@ -593,7 +600,7 @@ roce_endpoint_deadline(const struct roce_endpoint *ep)
     if (ep->n_replied != ep->n_replies) {
         return LLONG_MIN;
     }
-    for (uint32_t i = 0; i < ep->config.n_cms; i++) {
+    for (uint32_t i = 0; i < ep->n_cms; i++) {
         deadline = MIN(deadline, roce_cm_deadline(&ep->config.cms[i]));
     }
     return deadline;

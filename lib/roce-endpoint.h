@@ -151,6 +151,7 @@ struct roce_bucket {
 struct roce_endpoint {
     struct roce_endpoint_config config;
     uint32_t n_numbers;         /* Handed out so far. */
+    uint32_t n_cms;             /* All connections from here on are idle. */
     uint32_t mad_psn;
 
     uint64_t services[ROCE_ENDPOINT_N_SERVICES]; /* 0 if free. */

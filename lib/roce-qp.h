@@ -332,4 +332,11 @@ roce_qp_is_pollable(const struct roce_qp *qp)
             || qp->resp.polled != qp->resp.done);
 }
 
+/* Returns true if the peer waits for a reply. */
+static inline bool
+roce_qp_has_reply(const struct roce_qp *qp)
+{
+    return qp->resp.reply != ROCE_REPLY_NONE;
+}
+
 #endif /* roce-qp.h */

@@ -26,7 +26,8 @@
  * A port sends bursts to itself through a queue pair that does nothing but
  * copy, outside of what is measured.  Prints the median over the bursts of the
  * cycles of netdev_rdma_send() and of netdev_rdma_rxq_recv(), by frame.  The
- * latter includes freeing what was sent and posting receive buffers. */
+ * latter includes freeing what was sent and posting receive buffers.  Also
+ * prints the cycles of a poll that finds nothing. */
 
 #undef NDEBUG
 #include <config.h>
@@ -307,6 +308,24 @@ median(uint32_t cycles[], size_t n)
     return (double) cycles[n / 2] / BURST;
 }
 
+/* Returns the median of the cycles of 'n' polls of 'rxq' that find nothing. */
+static double
+poll_idly(struct netdev_rdma_rxq *rxq, size_t n)
+{
+    uint32_t *cycles = xcalloc(n, sizeof *cycles);
+
+    for (size_t i = 0; i < n; i++) {
+        struct dp_packet_batch batch;
+        uint64_t start;
+
+        dp_packet_batch_init(&batch);
+        start = rte_rdtsc_precise();
+        assert(netdev_rdma_rxq_recv(&rxq->up, &batch, NULL) == EAGAIN);
+        cycles[i] = rte_rdtsc_precise() - start;
+    }
+    return median(cycles, n) * BURST;
+}
+
 static void
 bench_rdma_main(int argc, char *argv[])
 {
@@ -338,8 +357,9 @@ bench_rdma_main(int argc, char *argv[])
         loop_run(loop);
         rx[i] = receive(rxq, frame_len);
     }
-    printf("%d bytes: %.1f cycles a frame to send, %.1f to receive\n",
-           frame_len, median(tx, n), median(rx, n));
+    printf("%d bytes: %.1f cycles a frame to send, %.1f to receive, "
+           "%.1f an idle poll\n",
+           frame_len, median(tx, n), median(rx, n), poll_idly(rxq, n));
 }
 
 OVSTEST_REGISTER("bench-rdma", bench_rdma_main);

@@ -109,6 +109,7 @@ class Host:
         self.build = os.path.join(config.build, 'ovs/build')
         self.source = os.path.join(config.build, 'ovs/src')
         self.hugepages = config.hugepages
+        self.maxsleep = config.maxsleep
         self.name = 'rdma-perf-%d-h%d' % (os.getpid(), number)
         self.ip = '192.0.2.%d' % number
         self.guest_ip = '198.51.100.%d' % number
@@ -197,6 +198,7 @@ class Host:
                      'other_config:dpdk-socket-limit=%d' % self.hugepages,
                      'other_config:per-port-memory=true',
                      'other_config:pmd-cpu-mask=%#x' % mask,
+                     'other_config:pmd-maxsleep=%d' % self.maxsleep,
                      'other_config:userspace-tso-enable=%s'
                      % str(tso).lower())
 
