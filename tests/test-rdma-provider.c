@@ -338,8 +338,8 @@ take_shared(const struct ordma_wc *wc, int i)
     post_shared(wc->wr_id);
 }
 
-/* Posts the shared buffers, too late, and receives what send_sharing()
- * sends. */
+/* Posts the shared buffers, too late, and receives what send_sharing() sends
+ * until the peer, which waits for acknowledgments, hangs up. */
 static void
 receive_sharing(void)
 {
@@ -352,7 +352,7 @@ receive_sharing(void)
     for (int i = 0; i < SHARED_DEPTH; i++) {
         post_shared(i);
     }
-    while (n[0] < DEPTH || n[1] < DEPTH) {
+    while (!disconnected) {
         for (int c = 0; c < N_SHARING; c++) {
             struct ordma_wc wc;
 
@@ -362,6 +362,7 @@ receive_sharing(void)
         }
         run();
     }
+    assert(n[0] == DEPTH && n[1] == DEPTH);
 }
 
 /* Destroys what connections share, and them. */
@@ -426,9 +427,6 @@ listening_side(void)
         send_round(&rounds[i]);
     }
     receive_sharing();
-    while (!disconnected) {
-        run();
-    }
 }
 
 static void
