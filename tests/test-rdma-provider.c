@@ -301,7 +301,9 @@ send_sharing(void)
             struct ordma_wc wc;
 
             if (provider->poll(sharing[c], &wc, 1)) {
-                assert(!wc.error);
+                if (wc.error) {
+                    ovs_fatal(0, "shared buffers: %s", wc.error);
+                }
                 n++;
             }
         }
