@@ -125,13 +125,14 @@ struct ordma_lane {
     atomic_uint32_t sq_tail;
     atomic_uint32_t tx_granted;
     atomic_uint32_t rx_grantable;
-    atomic_count n_rx_messages; /* Of all types: for liveness. */
 
     /* The poller's. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     uint32_t n_rx_data;         /* DATA messages received. */
     uint16_t rx_sequence;       /* Of the next message. */
     bool pong_due;              /* PING not answered yet. */
     uint64_t n_flushed;         /* Frames in sends that did not complete. */
+    atomic_count n_rx_messages; /* Of all types: for liveness. */
     struct ordma_lane_stats rx_stats;
     atomic_llong rtt;           /* Of the last PING and PONG, usec, or 0. */
 
@@ -153,6 +154,16 @@ struct ordma_lane {
     atomic_uint64_t n_tx_drops; /* Frames that ordma_lane_send() refused. */
     atomic_llong ping_time;     /* When the last PING was sent, usec, or 0. */
 };
+
+/* A message received takes one line from senders, and one sent none from the
+ * poller. */
+BUILD_ASSERT_DECL(offsetof(struct ordma_lane, failure) < CACHE_LINE_SIZE);
+BUILD_ASSERT_DECL(offsetof(struct ordma_lane, sq_tail) % CACHE_LINE_SIZE == 0);
+BUILD_ASSERT_DECL(offsetof(struct ordma_lane, rx_grantable)
+                  - offsetof(struct ordma_lane, sq_tail) < CACHE_LINE_SIZE);
+BUILD_ASSERT_DECL(offsetof(struct ordma_lane, n_rx_data) % CACHE_LINE_SIZE
+                  == 0);
+BUILD_ASSERT_DECL(offsetof(struct ordma_lane, tx_lock) % CACHE_LINE_SIZE == 0);
 
 /* Creates a lane: a queue pair for 'params->conn', with receive buffers
  * posted.  Returns 0 and the lane in '*lanep', which owns 'params->conn' then,

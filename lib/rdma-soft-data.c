@@ -112,12 +112,11 @@ deliver(struct soft_dev *dev, struct soft_conn *conn,
     }
 }
 
-/* Takes the UDP payload 'data' of 'len' bytes, which came along 'flow', whose
- * pseudo-headers are 'icrc'. */
+/* Takes the UDP payload 'data' of 'len' bytes, which came along 'flow', for
+ * which 'dev->rx_icrc' is set up. */
 static void
 receive_packet(struct soft_dev *dev, const struct roce_flow *flow,
-               const struct roce_icrc_flow *icrc, const uint8_t *data,
-               size_t len, long long int now)
+               const uint8_t *data, size_t len, long long int now)
     OVS_REQUIRES(dev->rx_lock)
 {
     enum roce_parse_result result;
@@ -133,7 +132,7 @@ receive_packet(struct soft_dev *dev, const struct roce_flow *flow,
     if (OVS_UNLIKELY(!conn || conn->up.qpn != packet.dst_qpn)) {
         COVERAGE_INC(rdma_soft_unknown_qp);
         drop(dev, ROCE_DROP_UNKNOWN_QP);
-    } else if (OVS_UNLIKELY(!roce_icrc_check(icrc, data, len))) {
+    } else if (OVS_UNLIKELY(!roce_icrc_check(&dev->rx_icrc, data, len))) {
         COVERAGE_INC(rdma_soft_bad_icrc);
         drop(dev, ROCE_DROP_ICRC);
     } else {
@@ -146,14 +145,16 @@ receive_train(struct soft_dev *dev, const struct roce_rx *rx,
               long long int now)
     OVS_REQUIRES(dev->rx_lock)
 {
-    struct roce_icrc_flow icrc;
     size_t offset = 0;
 
-    roce_icrc_flow_init(&icrc, &rx->flow);
+    if (OVS_UNLIKELY(!roce_flow_equals(&rx->flow, &dev->rx_flow))) {
+        dev->rx_flow = rx->flow;
+        roce_icrc_flow_init(&dev->rx_icrc, &rx->flow);
+    }
     do {
         size_t len = MIN(rx->len - offset, rx->segment_len);
 
-        receive_packet(dev, &rx->flow, &icrc, rx->data + offset, len, now);
+        receive_packet(dev, &rx->flow, rx->data + offset, len, now);
         offset += rx->segment_len;
     } while (offset < rx->len);
 }
@@ -174,18 +175,21 @@ soft_dev_receive(struct soft_dev *dev, long long int now)
 {
     struct roce_rx rxs[ROCE_WIRE_MAX_RX];
     long long int next;
-    int n;
+    int n, n_total = 0;
 
     atomic_read_relaxed(&dev->next_receive, &next);
     if (now < next || ovs_spin_trylock(&dev->rx_lock)) {
         return;
     }
-    n = dev->wire->class->recv_batch(dev->wire, ROCE_WIRE_DATA, rxs,
-                                     ROCE_WIRE_MAX_RX);
     dev->is_busy = false;
-    for (int i = 0; i < n; i++) {
-        receive_train(dev, &rxs[i], now);
-    }
+    do {
+        n = dev->wire->class->recv_batch(dev->wire, ROCE_WIRE_DATA, rxs,
+                                         ROCE_WIRE_MAX_RX);
+        for (int i = 0; i < n; i++) {
+            receive_train(dev, &rxs[i], now);
+        }
+        n_total += n;
+    } while (n == ROCE_WIRE_MAX_RX && n_total < SOFT_MAX_TRAINS);
     atomic_store_relaxed(&dev->next_receive, now + next_pause(dev, now));
     ovs_spin_unlock(&dev->rx_lock);
 }

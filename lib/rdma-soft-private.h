@@ -117,8 +117,7 @@
  * costs memory from request to end.  A stranger can take up SOFT_MAX_HALF_OPEN
  * connections, see roce-endpoint.h, and the kernel memory of two receive
  * queues.  A flood of MADs does not touch the queue for data.  The main thread
- * takes SOFT_MADS_PER_RUN of them at a time, a poll at most ROCE_WIRE_MAX_RX
- * datagrams. */
+ * takes SOFT_MADS_PER_RUN of them at a time, a poll SOFT_MAX_TRAINS datagrams. */
 
 #define SOFT_N_QPS 1024         /* Per device. */
 #define SOFT_N_CMS 1024
@@ -133,7 +132,9 @@
 /* Unacknowledged at most, per connection.  The receive queue of a peer that
  * is a socket like ours has room for that from several connections. */
 #define SOFT_MAX_PACKETS 2048
-#define SOFT_MAX_BYTES (1024 * 1024)
+#define SOFT_MAX_BYTES (2 * 1024 * 1024)
+
+#define SOFT_MAX_TRAINS 32      /* Received by a poll. */
 
 #define SOFT_TX_BATCH 64        /* Packets sent at once. */
 #define SOFT_TX_ROUNDS 8        /* Batches sent in one go. */
@@ -157,6 +158,8 @@ struct soft_dev {
     struct ovs_spin rx_lock;
     bool is_busy OVS_GUARDED;   /* Has this batch brought requests? */
     long long int last_busy OVS_GUARDED;    /* When one did, usec. */
+    struct roce_flow rx_flow OVS_GUARDED;   /* Of the last train. */
+    struct roce_icrc_flow rx_icrc OVS_GUARDED;
     struct soft_conn *conns[SOFT_N_QPS] OVS_GUARDED;    /* By QPN. */
     uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
     uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;

@@ -68,6 +68,13 @@ crc_update(uint32_t crc, const void *data, size_t len)
     return crc;
 }
 
+/* Returns 'a' times x, modulo the polynomial. */
+static uint32_t
+crc_shift(uint32_t a)
+{
+    return a >> 1 ^ (-(a & 1) & CRC_POLY);
+}
+
 /* Returns 'a' divided by x, modulo the polynomial. */
 static uint32_t
 crc_unshift(uint32_t a)
@@ -83,7 +90,7 @@ crc_multiply(uint32_t a, uint32_t b)
 
     for (; a; a <<= 1) {
         product ^= -(a >> 31) & b;
-        b = b >> 1 ^ (-(b & 1) & CRC_POLY);
+        b = crc_shift(b);
     }
     return product;
 }
@@ -91,9 +98,28 @@ crc_multiply(uint32_t a, uint32_t b)
 /* x**(-32 * i), to run a CRC backward over 4 * i bytes. */
 static uint32_t crc_backward[1 + (IP_ID_TO_BTH + ROCE_MAX_UDP_LEN) / 4];
 
+/* What ones in the masked byte, instead of zeros, change in the CRC of 4 * i
+ * bytes that begin with the BTH. */
+static uint32_t crc_mask[1 + ROCE_MAX_UDP_LEN / 4];
+
+/* What the value i of the first (second) byte of the IPv4 identification,
+ * instead of 0, changes in the CRC of the headers up to the BTH. */
+static uint32_t crc_ip_id[2][UINT8_MAX + 1];
+
+/* Returns 'crc' after 4 * 'n' bytes of zeros. */
+static uint32_t
+crc_forward(uint32_t crc, int n)
+{
+    for (int i = 0; i < 32 * n; i++) {
+        crc = crc_shift(crc);
+    }
+    return crc;
+}
+
 OVS_CONSTRUCTOR(roce_icrc_init)
 {
     uint32_t power = UINT32_C(1) << 31;
+    uint32_t mask = UINT8_MAX;
 
 #ifdef __x86_64__
     has_avx = __builtin_cpu_supports("avx");
@@ -103,6 +129,14 @@ OVS_CONSTRUCTOR(roce_icrc_init)
         for (int j = 0; j < 32; j++) {
             power = crc_unshift(power);
         }
+    }
+    for (size_t i = 1 + BTH_MASKED_BYTE / 4; i < ARRAY_SIZE(crc_mask); i++) {
+        mask = crc_forward(mask, 1);
+        crc_mask[i] = mask;
+    }
+    for (uint32_t i = 0; i <= UINT8_MAX; i++) {
+        crc_ip_id[0][i] = crc_forward(i, IP_ID_TO_BTH / 4);
+        crc_ip_id[1][i] = crc_forward(i << 8, IP_ID_TO_BTH / 4);
     }
 }
 
@@ -156,6 +190,7 @@ roce_icrc_flow_init(struct roce_icrc_flow *icrc, const struct roce_flow *flow)
     udp->udp_len = 0;
     udp->udp_csum = OVS_BE16_MAX;
     icrc->len = MASKED_LRH_LEN + icrc->ip_len + UDP_HEADER_LEN;
+    icrc->udp_len = 0;          /* No packet has that. */
 }
 
 static bool
@@ -165,30 +200,47 @@ is_ipv4(const struct roce_icrc_flow *icrc)
 }
 
 /* Returns the CRC of the masked headers in front of a UDP payload of 'udp_len'
- * bytes, ICRC included, and of the 'n' bytes with which it starts. */
+ * bytes, ICRC included.  Packets of a train have it in common but for their
+ * identification, which is 0 here. */
 static uint32_t
-crc_headers(const struct roce_icrc_flow *icrc, uint16_t ip_id,
-            size_t udp_len, const uint8_t *start, size_t n)
+crc_headers(struct roce_icrc_flow *icrc, size_t udp_len)
 {
-    uint8_t buf[sizeof icrc->hdr + ROCE_MAX_HDR_LEN];
-    uint8_t *ip = buf + MASKED_LRH_LEN;
-    uint8_t *udp = ip + icrc->ip_len;
-    ovs_be16 len = htons(UDP_HEADER_LEN + udp_len);
+    if (icrc->udp_len != udp_len) {
+        uint8_t *ip = icrc->hdr + MASKED_LRH_LEN;
+        uint8_t *udp = ip + icrc->ip_len;
+        ovs_be16 len = htons(UDP_HEADER_LEN + udp_len);
 
-    memcpy(buf, icrc->hdr, sizeof icrc->hdr);
-    memcpy(udp + offsetof(struct udp_header, udp_len), &len, sizeof len);
-    if (is_ipv4(icrc)) {
-        ovs_be16 tot_len = htons(IP_HEADER_LEN + UDP_HEADER_LEN + udp_len);
-        ovs_be16 id = htons(ip_id);
-
-        memcpy(ip + offsetof(struct ip_header, ip_tot_len), &tot_len, 2);
-        memcpy(ip + offsetof(struct ip_header, ip_id), &id, 2);
-    } else {
-        memcpy(ip + offsetof(struct ovs_16aligned_ip6_hdr, ip6_plen), &len, 2);
+        memcpy(udp + offsetof(struct udp_header, udp_len), &len, sizeof len);
+        if (is_ipv4(icrc)) {
+            len = htons(IP_HEADER_LEN + UDP_HEADER_LEN + udp_len);
+            memcpy(ip + offsetof(struct ip_header, ip_tot_len), &len,
+                   sizeof len);
+        } else {
+            memcpy(ip + offsetof(struct ovs_16aligned_ip6_hdr, ip6_plen), &len,
+                   sizeof len);
+        }
+        icrc->udp_len = udp_len;
+        icrc->crc = crc_update(0, icrc->hdr, icrc->len);
     }
-    memcpy(buf + icrc->len, start, n);
-    buf[icrc->len + BTH_MASKED_BYTE] = UINT8_MAX;
-    return crc_update(0, buf, icrc->len + n);
+    return icrc->crc;
+}
+
+/* Continues 'crc' over the 'len' bytes of 'p', which begin with a BTH.  Its
+ * masked byte is hardly ever anything but 0.  Then nothing is copied: what has
+ * just been stored in pieces cannot be loaded as a whole before all stores
+ * have left the core, those to cold receive buffers among them. */
+static uint32_t
+crc_bth(uint32_t crc, const uint8_t *p, size_t len)
+{
+    if (OVS_UNLIKELY(p[BTH_MASKED_BYTE])) {
+        uint8_t bth[ROCE_BTH_LEN];
+
+        memcpy(bth, p, sizeof bth);
+        bth[BTH_MASKED_BYTE] = UINT8_MAX;
+        crc = crc_update(crc, bth, sizeof bth);
+        return crc_update(crc, p + sizeof bth, len - sizeof bth);
+    }
+    return crc_update(crc, p, len) ^ crc_mask[len / 4];
 }
 
 /* The ICRC goes onto the wire least significant byte first. */
@@ -209,25 +261,29 @@ get_icrc(const uint8_t *p)
 /* Puts the ICRC into 'tx', which will be sent along 'icrc' in an IP packet
  * that has identification 'ip_id', if it has one. */
 void
-roce_icrc_seal(const struct roce_icrc_flow *icrc, uint16_t ip_id,
+roce_icrc_seal(struct roce_icrc_flow *icrc, uint16_t ip_id,
                struct roce_tx *tx)
 {
     size_t pad = tx->trailer_len - ROCE_ICRC_LEN;
-    uint32_t crc = crc_headers(icrc, ip_id, roce_tx_len(tx),
-                               tx->hdr, tx->hdr_len);
+    size_t len = roce_tx_len(tx);
+    uint32_t crc = crc_headers(icrc, len);
 
+    if (is_ipv4(icrc)) {
+        crc ^= crc_ip_id[0][ip_id >> 8] ^ crc_ip_id[1][ip_id & 0xff];
+    }
+    crc = crc_update(crc, tx->hdr, tx->hdr_len);
     if (tx->payload_len) {
         crc = crc_update(crc, tx->payload, tx->payload_len);
         crc = pad ? crc_update(crc, tx->trailer, pad) : crc;
     }
-    put_icrc(tx->trailer + pad, crc);
+    put_icrc(tx->trailer + pad, crc ^ crc_mask[(len - ROCE_ICRC_LEN) / 4]);
 }
 
 /* Returns true if the 'len' bytes of 'udp_payload', received along 'icrc', end
  * in the right ICRC, as far as that can be told: see "Receiving" above.
  * roce_packet_parse() need not have approved of the packet before. */
 bool
-roce_icrc_check(const struct roce_icrc_flow *icrc, const void *udp_payload,
+roce_icrc_check(struct roce_icrc_flow *icrc, const void *udp_payload,
                 size_t len)
 {
     const uint8_t *p = udp_payload;
@@ -238,8 +294,7 @@ roce_icrc_check(const struct roce_icrc_flow *icrc, const void *udp_payload,
         || len % 4) {
         return false;
     }
-    crc = crc_headers(icrc, 0, len, p, ROCE_BTH_LEN);
-    crc = crc_update(crc, p + ROCE_BTH_LEN, body - ROCE_BTH_LEN);
+    crc = crc_bth(crc_headers(icrc, len), p, body);
     diff = crc ^ get_icrc(p + body);
     if (!diff || !is_ipv4(icrc)) {
         return !diff;

@@ -41,9 +41,9 @@
  * the index of the segment for a datagram that the kernel segments.  Hence
  * the argument 'ip_id' below.
  *
- * The headers cost one call of the CRC function and the payload another, in
- * place.  roce_icrc_flow_init() lays out the masked IP and UDP headers once
- * per flow.
+ * The BTH costs one call of the CRC function and the payload another, in
+ * place.  The masked IP and UDP headers are laid out once per flow, and their
+ * CRC is that of the last packet if it had the same length, as in a train.
  *
  *
  * Receiving
@@ -73,20 +73,21 @@
  * All told, with 1024 bytes of payload, roce_icrc_seal() takes about 140
  * cycles, and roce_packet_parse() and roce_icrc_check() together 155.
  *
- * Thread-safety: these are pure functions of their arguments. */
+ * Thread-safety: one thread at a time uses a flow. */
 
 /* Masked pseudo-headers of one flow.  Opaque. */
 struct roce_icrc_flow {
     uint8_t hdr[8 + 40 + 8];    /* Ones, IP, UDP. */
     uint8_t len;                /* Bytes of 'hdr' in use. */
     uint8_t ip_len;             /* Length of the IP header. */
+    uint16_t udp_len;           /* Bytes of UDP payload, as laid out, or 0. */
+    uint32_t crc;               /* Of 'hdr', for identification 0. */
 };
 
 void roce_icrc_flow_init(struct roce_icrc_flow *, const struct roce_flow *);
 
-void roce_icrc_seal(const struct roce_icrc_flow *, uint16_t ip_id,
-                    struct roce_tx *);
-bool roce_icrc_check(const struct roce_icrc_flow *, const void *udp_payload,
+void roce_icrc_seal(struct roce_icrc_flow *, uint16_t ip_id, struct roce_tx *);
+bool roce_icrc_check(struct roce_icrc_flow *, const void *udp_payload,
                      size_t len);
 
 #endif /* roce-icrc.h */

@@ -255,6 +255,14 @@ struct roce_flow {
     ovs_be16 dport;
 };
 
+static inline bool
+roce_flow_equals(const struct roce_flow *a, const struct roce_flow *b)
+{
+    return (a->sport == b->sport && a->dport == b->dport
+            && IN6_ARE_ADDR_EQUAL(&a->src, &b->src)
+            && IN6_ARE_ADDR_EQUAL(&a->dst, &b->dst));
+}
+
 ovs_be16 roce_flow_sport(uint32_t local_qpn, uint32_t remote_qpn);
 
 #endif /* roce-packet.h */

@@ -63,7 +63,7 @@ struct roce_rx {
     size_t segment_len;         /* At least 1. */
 };
 
-#define ROCE_WIRE_MAX_RX 32
+#define ROCE_WIRE_MAX_RX 8
 
 struct roce_wire {
     const struct roce_wire_class *class;
