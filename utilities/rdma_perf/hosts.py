@@ -109,6 +109,7 @@ class Host:
         self.build = os.path.join(config.build, 'ovs/build')
         self.source = os.path.join(config.build, 'ovs/src')
         self.hugepages = config.hugepages
+        self.socket_mem = config.socket_mem
         self.maxsleep = config.maxsleep
         self.name = 'rdma-perf-%d-h%d' % (os.getpid(), number)
         self.ip = '192.0.2.%d' % number
@@ -194,7 +195,7 @@ class Host:
                      '--', 'set', 'Open_vSwitch', '.',
                      'other_config:dpdk-init=true',
                      'other_config:dpdk-extra="%s"' % DPDK_EXTRA,
-                     'other_config:dpdk-socket-mem=128',
+                     'other_config:dpdk-socket-mem=%d' % self.socket_mem,
                      'other_config:dpdk-socket-limit=%d' % self.hugepages,
                      'other_config:per-port-memory=true',
                      'other_config:pmd-cpu-mask=%#x' % mask,

@@ -33,6 +33,12 @@ FIGURES = {
         ('syscalls', 'syscalls/f', '%.4f'),
         ('loss', 'loss', '%.3f'),
         ('memory', 'MiB', '%.0f')),
+    'vhost': (
+        ('per_core', 'Mframes/core-s', '%.2f'),
+        ('mpps', 'Mframes/s', '%.3f'),
+        ('tx_switch', 'switch h1', '%.2f'),
+        ('rx_switch', 'switch h2', '%.2f'),
+        ('frames_per_message', 'frames/msg', '%.1f')),
     'latency': (
         ('p50', 'us p50', '%.0f'),
         ('p99', 'us p99', '%.0f'),

@@ -180,12 +180,18 @@ def add_perf_events(sample, hosts, seconds):
         sample[name] = events_per_frame(hosts, event, seconds)
 
 
-def add_source(host, size, n_flows, config, serial):
+def add_sink(host, bridge, mtu):
+    """Adds port "sink", which swallows frames."""
+    host.add_port(bridge, 'sink', 'type=dpdk mtu_request=%d '
+                  'options:dpdk-devargs=net_null0,no-rx=1' % mtu)
+
+
+def add_source(host, bridge, size, n_flows, config, serial):
     """Adds port "src", which sends frames as fast as it is polled."""
     pcap = os.path.join(config.scratch, '%d-%d.pcap' % (size, n_flows))
     if not os.path.exists(pcap):
         write_pcap(pcap, size, n_flows)
-    host.add_port('br0', 'src', 'type=dpdk mtu_request=%d options:n_rxq=%d '
+    host.add_port(bridge, 'src', 'type=dpdk mtu_request=%d options:n_rxq=%d '
                   'options:dpdk-devargs=net_pcap%d,infinite_rx=1%s'
                   % (max(size, 1500), config.pmds, serial,
                      (',rx_pcap=' + pcap) * config.pmds))
@@ -195,9 +201,7 @@ def throughput(bed, config):
     """Yields a sample for each number of flows and size of frames."""
     hosts = bed.switches
     first, last = hosts[0], hosts[-1]
-    last.add_port('br0', 'sink', 'type=dpdk mtu_request=%d '
-                  'options:dpdk-devargs=net_null0,no-rx=1'
-                  % max(config.sizes))
+    add_sink(last, 'br0', max(config.sizes))
     if first is not last:
         last.set_flow('br0', 'tun', 'sink')
     serial = 0
@@ -206,7 +210,7 @@ def throughput(bed, config):
             serial += 1
             what = {'size': size, 'flows': n_flows}
             try:
-                add_source(first, size, n_flows, config, serial)
+                add_source(first, 'br0', size, n_flows, config, serial)
                 first.set_flow('br0', 'src',
                                'sink' if first is last else 'tun')
                 time.sleep(WARM_UP)
