@@ -151,7 +151,7 @@ struct netdev_rdma_rxq {
     struct ordma_cursor cursor;
     struct rte_mbuf *msgs[ORDMA_MAX_BURST];
 
-    unsigned int next_lane;     /* Lane to poll first, for fairness. */
+    unsigned int next_lane;     /* Own lane to poll first, for fairness. */
     size_t next_dest;           /* Peer to poll first, likewise. */
 };
 

@@ -343,13 +343,13 @@ poll_lanes(struct netdev_rdma_rxq *rxq, struct rx_target *target)
     unsigned int n_rxq = target->dev->up.n_rxq;
     unsigned int first = netdev_rxq_get_queue_id(&rxq->up);
     unsigned int n_lanes = target->session->n_lanes;
-    unsigned int n_mine = (n_lanes - first + n_rxq - 1) / n_rxq;
 
-    for (unsigned int i = 0; i < n_mine; i++) {
-        if (rxq->next_lane >= n_mine) {
-            rxq->next_lane = 0;
+    for (unsigned int i = first; i < n_lanes; i += n_rxq) {
+        if (rxq->next_lane >= n_lanes) {
+            rxq->next_lane = first;
         }
-        poll_lane(rxq, target, first + rxq->next_lane++ * n_rxq);
+        poll_lane(rxq, target, rxq->next_lane);
+        rxq->next_lane += n_rxq;
         if (rxq->next_msg < rxq->n_msgs
             || dp_packet_batch_size(target->batch) >= NETDEV_MAX_BURST) {
             break;

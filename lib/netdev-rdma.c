@@ -688,6 +688,7 @@ netdev_rdma_rxq_construct(struct netdev_rxq *rxq_)
     struct netdev_rdma *dev = netdev_rdma_cast(rxq_->netdev);
 
     rxq->stats = &dev->rxqs[rxq_->queue_id].stats;
+    rxq->next_lane = rxq_->queue_id;
     return 0;
 }
 
