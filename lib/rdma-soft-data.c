@@ -84,10 +84,10 @@ soft_conn_unlock(struct soft_conn *conn)
 /* Receiving. */
 
 static void
-drop(struct soft_dev *dev, enum roce_drop reason)
-    OVS_REQUIRES(dev->rx_lock)
+drop(struct soft_rxq *rxq, enum roce_drop reason)
+    OVS_REQUIRES(rxq->lock)
 {
-    dev->n_dropped[reason]++;
+    rxq->n_dropped[reason]++;
 }
 
 /* Gives 'packet' to the queue pair of 'conn'.  Returns false if that has no
@@ -113,31 +113,31 @@ input(struct soft_conn *conn, const struct roce_flow *flow,
 
 /* Delivers 'packet' to 'conn'. */
 static void
-deliver(struct soft_dev *dev, struct soft_conn *conn,
+deliver(struct soft_rxq *rxq, struct soft_conn *conn,
         const struct roce_flow *flow, const struct roce_packet *packet,
         long long int now)
-    OVS_REQUIRES(dev->rx_lock)
+    OVS_REQUIRES(rxq->lock)
 {
     if (OVS_LIKELY(input(conn, flow, packet, now))) {
         bool was_alive;
 
-        dev->is_busy |= packet->op->kind == ROCE_OP_SEND;
+        rxq->is_busy |= packet->op->kind == ROCE_OP_SEND;
         atomic_read_relaxed(&conn->is_alive, &was_alive);
         if (OVS_UNLIKELY(!was_alive)) {
             atomic_store_relaxed(&conn->is_alive, true);
             seq_change(ordma_seq());
         }
     } else {
-        drop(dev, ROCE_DROP_UNREADY_QP);
+        drop(rxq, ROCE_DROP_UNREADY_QP);
     }
 }
 
 /* Takes the UDP payload 'data' of 'len' bytes, which came along 'flow', for
- * which 'dev->rx_icrc' is set up. */
+ * which 'rxq->icrc' is set up. */
 static void
-receive_packet(struct soft_dev *dev, const struct roce_flow *flow,
+receive_packet(struct soft_rxq *rxq, const struct roce_flow *flow,
                const uint8_t *data, size_t len, long long int now)
-    OVS_REQUIRES(dev->rx_lock)
+    OVS_REQUIRES(rxq->lock)
 {
     enum roce_parse_result result;
     struct roce_packet packet;
@@ -145,73 +145,99 @@ receive_packet(struct soft_dev *dev, const struct roce_flow *flow,
 
     result = roce_packet_parse(data, len, &packet);
     if (OVS_UNLIKELY(result)) {
-        dev->n_refused[result]++;
+        rxq->n_refused[result]++;
         return;
     }
-    conn = dev->conns[packet.dst_qpn % SOFT_N_QPS];
+    conn = *soft_rxq_conn(rxq, packet.dst_qpn);
     if (OVS_UNLIKELY(!conn || conn->up.qpn != packet.dst_qpn)) {
         COVERAGE_INC(rdma_soft_unknown_qp);
-        drop(dev, ROCE_DROP_UNKNOWN_QP);
-    } else if (OVS_UNLIKELY(!roce_icrc_check(&dev->rx_icrc, data, len))) {
+        drop(rxq, ROCE_DROP_UNKNOWN_QP);
+    } else if (OVS_UNLIKELY(!roce_icrc_check(&rxq->icrc, data, len))) {
         COVERAGE_INC(rdma_soft_bad_icrc);
-        drop(dev, ROCE_DROP_ICRC);
+        drop(rxq, ROCE_DROP_ICRC);
     } else {
-        deliver(dev, conn, flow, &packet, now);
+        deliver(rxq, conn, flow, &packet, now);
     }
 }
 
 static void
-receive_train(struct soft_dev *dev, const struct roce_rx *rx,
+receive_train(struct soft_rxq *rxq, const struct roce_rx *rx,
               long long int now)
-    OVS_REQUIRES(dev->rx_lock)
+    OVS_REQUIRES(rxq->lock)
 {
     size_t offset = 0;
 
-    if (OVS_UNLIKELY(!roce_flow_equals(&rx->flow, &dev->rx_flow))) {
-        dev->rx_flow = rx->flow;
-        roce_icrc_flow_init(&dev->rx_icrc, &rx->flow);
+    if (OVS_UNLIKELY(!roce_flow_equals(&rx->flow, &rxq->flow))) {
+        rxq->flow = rx->flow;
+        roce_icrc_flow_init(&rxq->icrc, &rx->flow);
     }
     do {
         size_t len = MIN(rx->len - offset, rx->segment_len);
 
-        receive_packet(dev, &rx->flow, rx->data + offset, len, now);
+        receive_packet(rxq, &rx->flow, rx->data + offset, len, now);
         offset += rx->segment_len;
     } while (offset < rx->len);
 }
 
 /* Returns how long to wait after receiving a batch at 'now'. */
 static long long int
-next_pause(struct soft_dev *dev, long long int now)
-    OVS_REQUIRES(dev->rx_lock)
+next_pause(struct soft_rxq *rxq, long long int now)
+    OVS_REQUIRES(rxq->lock)
 {
-    if (dev->is_busy) {
-        dev->last_busy = now;
+    if (rxq->is_busy) {
+        rxq->last_busy = now;
     }
-    return MIN((now - dev->last_busy) / SOFT_PATIENCE, SOFT_MAX_PAUSE);
+    return MIN((now - rxq->last_busy) / SOFT_PATIENCE, SOFT_MAX_PAUSE);
 }
 
-void
-soft_dev_receive(struct soft_dev *dev, long long int now)
+/* Receives a batch from 'rxq' of 'wire', unless it is too early for that or
+ * another thread is at it. */
+static void
+receive(struct soft_rxq *rxq, unsigned int queue, struct roce_wire *wire,
+        long long int now)
 {
     struct roce_rx rxs[ROCE_WIRE_MAX_RX];
     long long int next;
     int n, n_total = 0;
 
-    atomic_read_relaxed(&dev->next_receive, &next);
-    if (now < next || ovs_spin_trylock(&dev->rx_lock)) {
+    atomic_read_relaxed(&rxq->next_receive, &next);
+    if (now < next || ovs_spin_trylock(&rxq->lock)) {
         return;
     }
-    dev->is_busy = false;
+    rxq->is_busy = false;
     do {
-        n = dev->wire->class->recv_batch(dev->wire, ROCE_WIRE_DATA, rxs,
-                                         ROCE_WIRE_MAX_RX);
+        n = wire->class->recv_batch(wire, queue, rxs, ROCE_WIRE_MAX_RX);
         for (int i = 0; i < n; i++) {
-            receive_train(dev, &rxs[i], now);
+            receive_train(rxq, &rxs[i], now);
         }
         n_total += n;
     } while (n == ROCE_WIRE_MAX_RX && n_total < SOFT_MAX_TRAINS);
-    atomic_store_relaxed(&dev->next_receive, now + next_pause(dev, now));
-    ovs_spin_unlock(&dev->rx_lock);
+    atomic_store_relaxed(&rxq->next_receive, now + next_pause(rxq, now));
+    ovs_spin_unlock(&rxq->lock);
+}
+
+void
+soft_dev_receive(struct soft_dev *dev, long long int now)
+{
+    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+        receive(&dev->rxqs[i], i, dev->wire, now);
+    }
+}
+
+/* Receives a batch for 'conn', and now and then for all the others. */
+static void
+receive_for(struct soft_conn *conn, long long int now)
+{
+    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
+    unsigned int queue = roce_wire_data_queue(conn->up.qpn);
+    long long int next_sweep;
+
+    receive(&dev->rxqs[queue], queue, dev->wire, now);
+    atomic_read_relaxed(&dev->next_sweep, &next_sweep);
+    if (now >= next_sweep) {
+        atomic_store_relaxed(&dev->next_sweep, now + SOFT_SWEEP_INTERVAL);
+        soft_dev_receive(dev, now);
+    }
 }
 
 /* Sending. */
@@ -351,7 +377,7 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
     long long int next_look;
     bool is_blocked, due;
 
-    soft_dev_receive(soft_dev_cast(conn_->dev), now);
+    receive_for(conn, now);
 
     atomic_read_relaxed(&conn->next_look, &next_look);
     atomic_read_relaxed(&conn->is_blocked, &is_blocked);

@@ -99,7 +99,9 @@ soft_dev_close(struct soft_dev *dev)
     ovs_list_remove(&dev->node);
     ordma_dev_uninit(&dev->up);
     dev->wire->class->close(dev->wire);
-    ovs_spin_destroy(&dev->rx_lock);
+    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+        ovs_spin_destroy(&dev->rxqs[i].lock);
+    }
     free_cacheline(dev);
 }
 
@@ -145,7 +147,9 @@ soft_dev_open(const struct in6_addr *ip, struct soft_dev **devp)
     if (error) {
         goto err_close;
     }
-    ovs_spin_init(&dev->rx_lock);
+    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+        ovs_spin_init(&dev->rxqs[i].lock);
+    }
     init_endpoint(dev, soft_path_mtu(mtu));
     ovs_list_push_back(&soft_devs, &dev->node);
     VLOG_INFO("%s: opened soft device", dev->up.name);
@@ -252,28 +256,61 @@ show_drops(struct ds *ds, const char *name, uint64_t n)
     }
 }
 
+/* What was dropped, wherever it arrived. */
+struct drops {
+    uint64_t refused[ROCE_PARSE_N];
+    uint64_t dropped[ROCE_DROP_N];
+    uint64_t no_room;
+};
+
+static void
+add_drops(struct drops *drops, const uint64_t refused[ROCE_PARSE_N],
+          const uint64_t dropped[ROCE_DROP_N])
+{
+    for (int i = 0; i < ROCE_PARSE_N; i++) {
+        drops->refused[i] += refused[i];
+    }
+    for (int i = 0; i < ROCE_DROP_N; i++) {
+        drops->dropped[i] += dropped[i];
+    }
+}
+
+static void
+get_drops(struct soft_dev *dev, struct drops *drops)
+    OVS_REQUIRES(ordma_mutex)
+{
+    memset(drops, 0, sizeof *drops);
+    add_drops(drops, dev->ep.n_refused, dev->ep.n_dropped);
+    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+        struct soft_rxq *rxq = &dev->rxqs[i];
+
+        ovs_spin_lock(&rxq->lock);
+        add_drops(drops, rxq->n_refused, rxq->n_dropped);
+        drops->no_room += dev->wire->n_overflows[i];
+        ovs_spin_unlock(&rxq->lock);
+    }
+}
+
 static void
 show_dev(struct soft_dev *dev, struct ds *ds)
     OVS_REQUIRES(ordma_mutex)
 {
+    struct drops drops;
+
     ds_put_format(ds, "%s ", dev->up.name);
     ipv6_format_mapped(&dev->wire->ip, ds);
     ds_put_format(ds, " (%s):\n  connections: %u\n", dev->wire->class->name,
                   dev->n_conns);
-    ovs_spin_lock(&dev->rx_lock);
+    get_drops(dev, &drops);
     for (int i = 0; i < ROCE_PARSE_N; i++) {
-        show_drops(ds, roce_parse_result_to_string(i),
-                   dev->n_refused[i] + dev->ep.n_refused[i]);
+        show_drops(ds, roce_parse_result_to_string(i), drops.refused[i]);
     }
     for (int i = 0; i < ROCE_DROP_N; i++) {
-        show_drops(ds, roce_drop_to_string(i),
-                   dev->n_dropped[i] + dev->ep.n_dropped[i]);
+        show_drops(ds, roce_drop_to_string(i), drops.dropped[i]);
     }
-    show_drops(ds, "no room for data",
-               dev->wire->n_overflows[ROCE_WIRE_DATA]);
+    show_drops(ds, "no room for data", drops.no_room);
     show_drops(ds, "no room for management datagrams",
                dev->wire->n_overflows[ROCE_WIRE_MAD]);
-    ovs_spin_unlock(&dev->rx_lock);
 }
 
 static void

@@ -43,18 +43,22 @@
  * Who receives
  * ------------
  *
- * All the connections of a device share a socket.  Whoever polls one of them
- * also empties the socket, if nobody else is at it, and hands each packet to
- * the queue pair that it is for, whose own poller finds the completions there.
- * So no core does anything but poll, and packets wait for the next poller, not
- * for a certain one.
+ * The connections of a device share ROCE_WIRE_N_DATA sockets, by QPN: the lanes
+ * of a peer, which have numbers in a row, each another one.  Whoever polls a
+ * connection also empties its socket, if nobody else is at it, and hands each
+ * packet to the queue pair that it is for, whose own poller finds the
+ * completions there.  So no core does anything but poll, packets wait for the
+ * next poller, not for a certain one, and cores that poll different lanes do
+ * not wait for each other.  Sockets that no connection belongs to, which only
+ * strays go to, are emptied every SOFT_SWEEP_INTERVAL by whoever polls.
  *
  * A system call that finds nothing costs 100 times as much as all else in the
  * poll of an idle port.  So the longer it has been since messages came, the
  * longer we wait before the next look: a SOFT_PATIENCE-th of that time, at
  * most SOFT_MAX_PAUSE.  A message out of a conversation is found at once, and
- * an idle device costs up to 30,000 system calls a second, whatever the number
- * of its ports and of the cores that poll them: some hundredths of a core.
+ * an idle device costs up to 30,000 system calls a second for each socket in
+ * use, whatever the number of its ports and of the cores that poll them: some
+ * hundredths of a core.
  *
  * A poll takes the lock of its connection only if there is something to do
  * under it, see 'next_look'.  That is faster, and matters most where a PMD
@@ -101,8 +105,8 @@
  * -----
  *
  *     'ordma_mutex'   The main thread's state: devices, connection manager.
- *     rx_lock         Of a device: its data queue and its table of queue
- *                     pairs.  PMD threads do not wait for it.
+ *     lock            Of a receive queue: that queue of the wire and a table
+ *                     of queue pairs.  PMD threads do not wait for it.
  *     tx_lock         Of a connection: its path and packets not sent yet.
  *     lock            Of a connection: its queue pair.
  *     lock            Of a shared receive queue: what is posted there.
@@ -115,8 +119,8 @@
  *
  * All tables have the size that they need at most, except that a connection
  * costs memory from request to end.  A stranger can take up SOFT_MAX_HALF_OPEN
- * connections, see roce-endpoint.h, and the kernel memory of two receive
- * queues.  A flood of MADs does not touch the queue for data.  The main thread
+ * connections, see roce-endpoint.h, and the kernel memory of all receive
+ * queues.  A flood of MADs does not touch the queues for data.  The main thread
  * takes SOFT_MADS_PER_RUN of them at a time, a poll SOFT_MAX_TRAINS datagrams. */
 
 #define SOFT_N_QPS 1024         /* Per device. */
@@ -128,6 +132,7 @@
 
 #define SOFT_MAX_PAUSE 32       /* In usec. */
 #define SOFT_PATIENCE 1024      /* See "Who receives". */
+#define SOFT_SWEEP_INTERVAL 1024    /* In usec. */
 
 /* Unacknowledged at most, per connection.  The receive queue of a peer that
  * is a socket like ours has room for that from several connections. */
@@ -145,24 +150,30 @@
 
 struct soft_conn;
 
+/* A receive queue for data. */
+struct soft_rxq {
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
+    struct ovs_spin lock;
+    atomic_llong next_receive;  /* Do not look before, usec. */
+    bool is_busy OVS_GUARDED;   /* Has this batch brought requests? */
+    long long int last_busy OVS_GUARDED;    /* When one did, usec. */
+    struct roce_flow flow OVS_GUARDED;      /* Of the last train. */
+    struct roce_icrc_flow icrc OVS_GUARDED;
+    uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
+    uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;
+
+    /* By QPN without what all in the queue have in common. */
+    struct soft_conn *conns[SOFT_N_QPS / ROCE_WIRE_N_DATA] OVS_GUARDED;
+};
+
 struct soft_dev {
     struct ordma_dev up;
 
     /* Anyone's. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
-    atomic_llong next_receive;  /* Do not look before, usec. */
+    atomic_llong next_sweep;    /* Look at all of 'rxqs' then, usec. */
     struct roce_wire *wire;
-
-    /* Whoever has 'rx_lock'. */
-    OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
-    struct ovs_spin rx_lock;
-    bool is_busy OVS_GUARDED;   /* Has this batch brought requests? */
-    long long int last_busy OVS_GUARDED;    /* When one did, usec. */
-    struct roce_flow rx_flow OVS_GUARDED;   /* Of the last train. */
-    struct roce_icrc_flow rx_icrc OVS_GUARDED;
-    struct soft_conn *conns[SOFT_N_QPS] OVS_GUARDED;    /* By QPN. */
-    uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
-    uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;
+    struct soft_rxq rxqs[ROCE_WIRE_N_DATA];
 
     /* The main thread's. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
@@ -212,12 +223,11 @@ struct soft_conn {
     uint8_t tos, ttl;
 };
 
-/* What an idle poll reads is a line of the device, which nobody writes without
- * a system call, and two of the connection; and what sending works on shares
- * no line with what receiving does. */
-BUILD_ASSERT_DECL(offsetof(struct soft_dev, rx_lock)
-                  == offsetof(struct soft_dev, next_receive)
-                     + CACHE_LINE_SIZE);
+/* What an idle poll reads is a line of the device and one of the receive queue,
+ * which nobody writes without a system call, and two of the connection; and
+ * what sending works on shares no line with what receiving does. */
+BUILD_ASSERT_DECL(offsetof(struct soft_dev, rxqs) % CACHE_LINE_SIZE == 0);
+BUILD_ASSERT_DECL(sizeof(struct soft_rxq) % CACHE_LINE_SIZE == 0);
 BUILD_ASSERT_DECL(offsetof(struct soft_conn, qp)
                   <= offsetof(struct soft_conn, lock) + CACHE_LINE_SIZE);
 BUILD_ASSERT_DECL(offsetof(struct soft_conn, tx_lock) % CACHE_LINE_SIZE == 0);
@@ -232,6 +242,21 @@ static inline struct soft_conn *
 soft_conn_cast(const struct ordma_conn *conn)
 {
     return CONTAINER_OF(conn, struct soft_conn, up);
+}
+
+/* Returns the receive queue of 'dev' for packets to 'qpn'. */
+static inline struct soft_rxq *
+soft_rxq_of(struct soft_dev *dev, uint32_t qpn)
+{
+    return &dev->rxqs[roce_wire_data_queue(qpn)];
+}
+
+/* Returns the entry for 'qpn' in 'rxq->conns'. */
+static inline struct soft_conn **
+soft_rxq_conn(struct soft_rxq *rxq, uint32_t qpn)
+    OVS_REQUIRES(rxq->lock)
+{
+    return &rxq->conns[qpn % SOFT_N_QPS / ROCE_WIRE_N_DATA];
 }
 
 /* All that there are. */
@@ -330,8 +355,8 @@ void soft_srq_move(struct ordma_srq *, struct roce_qp *qp);
 /* Unlocks 'conn', whose queue pair may have something new to do. */
 void soft_conn_unlock(struct soft_conn *conn) OVS_RELEASES(conn->lock);
 
-/* Receives a batch for all the connections of 'dev', unless it is too early
- * for that or another thread is at it.  Any thread. */
+/* Receives a batch from each of the receive queues of 'dev', unless it is too
+ * early for that or another thread is at it.  Any thread. */
 void soft_dev_receive(struct soft_dev *dev, long long int now);
 
 /* Sends what 'conn' has to send, unless another thread is at it.  Any

@@ -99,11 +99,12 @@ static void
 soft_conn_set_receiving(struct soft_conn *conn, bool receiving)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
+    struct soft_rxq *rxq = soft_rxq_of(soft_dev_cast(conn->up.dev),
+                                       conn->up.qpn);
 
-    ovs_spin_lock(&dev->rx_lock);
-    dev->conns[conn->up.qpn % SOFT_N_QPS] = receiving ? conn : NULL;
-    ovs_spin_unlock(&dev->rx_lock);
+    ovs_spin_lock(&rxq->lock);
+    *soft_rxq_conn(rxq, conn->up.qpn) = receiving ? conn : NULL;
+    ovs_spin_unlock(&rxq->lock);
 }
 
 static void
@@ -470,8 +471,9 @@ soft_wait(void)
         long long int deadline = roce_endpoint_deadline(&dev->ep);
 
         dev->wire->class->recv_wait(dev->wire, ROCE_WIRE_MAD);
-        if (dev->n_unconfirmed) {
-            dev->wire->class->recv_wait(dev->wire, ROCE_WIRE_DATA);
+        for (unsigned int i = 0; dev->n_unconfirmed && i < ROCE_WIRE_N_DATA;
+             i++) {
+            dev->wire->class->recv_wait(dev->wire, i);
         }
         if (deadline == LLONG_MIN) {
             poll_immediate_wake();

@@ -74,16 +74,17 @@ COVERAGE_DEFINE(roce_udp_send_error);
  * Receiving
  * ---------
  *
- * Two sockets share port 4791 and a filter that looks at the destination queue
- * pair decides between them.  The first one is bound without SO_REUSEPORT, so
- * that an error tells of anyone else on the port.
+ * Several sockets share port 4791, one for each receive queue, and a filter
+ * that looks at the destination queue pair decides between them.  The first one
+ * is bound without SO_REUSEPORT, so that an error tells of anyone else on the
+ * port.
  *
  * A train of packets that the sender had segmented arrives in one buffer,
  * provided that NICs and the kernel have not taken it apart. */
 
 /* Bytes that the kernel may queue for us.  It counts twice as much, because
  * its own overhead is part of that. */
-#define DATA_RCVBUF (16 * 1024 * 1024)
+#define DATA_RCVBUF (8 * 1024 * 1024)
 #define MAD_RCVBUF (256 * 1024)
 
 #define MAX_DATAGRAM 65536      /* Size of a buffer for a train. */
@@ -107,6 +108,8 @@ struct udp_queue {
         uint8_t space[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))];
     } controls[ROCE_WIRE_MAX_RX];
 };
+
+BUILD_ASSERT_DECL(IS_POW2(ROCE_WIRE_N_DATA));
 
 struct udp_wire {
     struct roce_wire up;
@@ -241,8 +244,8 @@ set_rcvbuf(int fd, int size)
     }
 }
 
-/* Has 'fd', the first of two sockets on a port, receive what is not for queue
- * pair 1. */
+/* Has 'fd' and the other sockets on its port, which were bound in the order of
+ * receive queues, receive what is for their queue pairs. */
 static int
 set_selector(int fd)
 {
@@ -251,7 +254,8 @@ set_selector(int fd)
         BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ROCE_QPN_MASK),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ROCE_QPN_GSI, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, ROCE_WIRE_MAD),
-        BPF_STMT(BPF_RET | BPF_K, ROCE_WIRE_DATA),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ROCE_WIRE_N_DATA - 1),
+        BPF_STMT(BPF_RET | BPF_A, 0),
     };
     struct sock_fprog program = {
         .len = ARRAY_SIZE(insns),
@@ -266,13 +270,13 @@ set_selector(int fd)
  * ===== */
 
 static int
-queue_open(struct udp_wire *wire, enum roce_wire_queue which)
+queue_open(struct udp_wire *wire, unsigned int which)
 {
     struct udp_queue *queue = &wire->queues[which];
-    bool is_data = which == ROCE_WIRE_DATA;
+    bool is_data = which != ROCE_WIRE_MAD;
     int error;
 
-    error = open_socket(&wire->up.ip, htons(ROCE_UDP_PORT), false, !is_data,
+    error = open_socket(&wire->up.ip, htons(ROCE_UDP_PORT), false, which != 0,
                         &queue->fd);
     if (error) {
         return error;
@@ -281,8 +285,8 @@ queue_open(struct udp_wire *wire, enum roce_wire_queue which)
     set_option(queue->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     if (is_data) {
         set_option(queue->fd, IPPROTO_UDP, UDP_GRO, 1);
-        error = set_option(queue->fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
+    error = set_option(queue->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 
     queue->buf_size = is_data ? MAX_DATAGRAM : MAX_MAD;
     queue->bufs = xmalloc_pagealign(ROCE_WIRE_MAX_RX * queue->buf_size);
@@ -326,7 +330,7 @@ udp_open(const struct in6_addr *ip, struct roce_wire **wirep)
         error = queue_open(wire, i);
     }
     if (!error) {
-        error = set_selector(wire->queues[ROCE_WIRE_DATA].fd);
+        error = set_selector(wire->queues[0].fd);
     }
     if (error) {
         udp_close(&wire->up);
@@ -409,7 +413,7 @@ fill_rx(const struct udp_queue *queue, int i, struct roce_rx *rx,
 }
 
 static int
-udp_recv_batch(struct roce_wire *wire_, enum roce_wire_queue which,
+udp_recv_batch(struct roce_wire *wire_, unsigned int which,
                struct roce_rx *rxs, int n)
 {
     struct udp_wire *wire = udp_wire_cast(wire_);
@@ -434,7 +438,7 @@ udp_recv_batch(struct roce_wire *wire_, enum roce_wire_queue which,
 }
 
 static void
-udp_recv_wait(struct roce_wire *wire, enum roce_wire_queue which)
+udp_recv_wait(struct roce_wire *wire, unsigned int which)
 {
     poll_fd_wait(udp_wire_cast(wire)->queues[which].fd, POLLIN);
 }

@@ -40,19 +40,32 @@
  *     struct roce_wire         a local address.
  *     struct roce_path         from that address to a peer.
  *
- * A wire has two receive queues, so that a flood of the one kind of packets
- * costs the other kind nothing.
+ * A wire has several receive queues: one for MADs and several for everything
+ * else, so that a flood of the one kind of packets costs the other kind nothing
+ * and that threads which serve different queue pairs can receive at the same
+ * time.
  *
  * Errors are positive errno values, 0 is success.  No function blocks.
  *
  * Thread-safety: one thread at a time may receive from a queue, and one may
  * send to a path.  open(), close() and path_open() are for one thread. */
 
-enum roce_wire_queue {
-    ROCE_WIRE_DATA,             /* Whatever is not in the next one. */
-    ROCE_WIRE_MAD,              /* To queue pair 1. */
+#define ROCE_WIRE_N_DATA 4      /* Queues for data: a power of 2. */
+
+/* Receive queues: what is for queue pair 1, and what is for the others, by
+ * roce_wire_data_queue(). */
+enum {
+    ROCE_WIRE_MAD = ROCE_WIRE_N_DATA,
     ROCE_WIRE_N_QUEUES
 };
+
+/* Returns the receive queue for packets to queue pair 'qpn', which is not that
+ * of MADs.  Packets too short to tell are in queue 0. */
+static inline unsigned int
+roce_wire_data_queue(uint32_t qpn)
+{
+    return qpn % ROCE_WIRE_N_DATA;
+}
 
 /* Packets received one after the other along 'flow': each has 'segment_len'
  * bytes of 'data', but the last may have less. */
@@ -117,11 +130,11 @@ struct roce_wire_class {
     /* Moves up to 'n' trains of packets, at most ROCE_WIRE_MAX_RX, to 'rxs'
      * and returns how many.  Their data stays until the next call for the same
      * queue. */
-    int (*recv_batch)(struct roce_wire *, enum roce_wire_queue,
+    int (*recv_batch)(struct roce_wire *, unsigned int queue,
                       struct roce_rx *rxs, int n);
 
     /* Arranges for poll_block() to wake up when 'queue' has something. */
-    void (*recv_wait)(struct roce_wire *, enum roce_wire_queue);
+    void (*recv_wait)(struct roce_wire *, unsigned int queue);
 
     /* Prepares for sending as '*config' says.  Returns 0 and initializes
      * '*path', or returns an error. */
