@@ -373,6 +373,17 @@ sq_room(struct ordma_lane *lane)
             - (lane->sq_head - load_acquire(&lane->sq_tail)));
 }
 
+/* Has the device send what was posted, if posting did not.  Threads that send
+ * to the same lane do not wait for each other's system calls: no lock. */
+static void
+transmit(struct ordma_lane *lane)
+    OVS_EXCLUDED(lane->tx_lock)
+{
+    if (lane->provider->transmit) {
+        lane->provider->transmit(lane->conn);
+    }
+}
+
 /* Counts that the frames in the 'n' messages 'msgs' were not sent. */
 static void
 count_drops(struct ordma_lane *lane, const struct ordma_tx_msg msgs[], int n)
@@ -417,6 +428,7 @@ ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
     count_drops(lane, msgs + *n, n_wanted - *n);
     ovs_spin_unlock(&lane->tx_lock);
 
+    transmit(lane);
     return result;
 }
 
@@ -439,7 +451,9 @@ send_control(struct ordma_lane *lane, enum ordma_msg_type type)
             sent = sq_room(lane) && post_messages(lane, type, &msg, 1);
             ovs_spin_unlock(&lane->tx_lock);
         }
-        if (!sent) {
+        if (sent) {
+            transmit(lane);
+        } else {
             rte_pktmbuf_free(msg.mbuf);
         }
     }
@@ -611,6 +625,7 @@ ordma_lane_drain(struct ordma_lane *lane, struct ordma_stats *stats)
         if (lane->provider->post_send(lane->conn, &wr, 1) != 1) {
             lane->flushed_marker = true;
         }
+        transmit(lane);
     }
     /* The receive of a message that has only begun to arrive may complete
      * after all sends: look once more after the marker. */

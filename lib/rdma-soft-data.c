@@ -75,9 +75,8 @@ due_time(const struct soft_conn *conn)
 void
 soft_conn_unlock(struct soft_conn *conn)
 {
-    atomic_store_relaxed(&conn->next_look,
-                         (roce_qp_is_pollable(&conn->qp) ? LLONG_MIN
-                          : due_time(conn)));
+    atomic_store_relaxed(&conn->is_pollable, roce_qp_is_pollable(&conn->qp));
+    atomic_store_relaxed(&conn->tx_time, due_time(conn));
     ovs_spin_unlock(&conn->lock);
 }
 
@@ -304,8 +303,6 @@ soft_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
                int n)
 {
     struct soft_conn *conn = soft_conn_cast(conn_);
-    long long int now = recent_usec();
-    bool due;
     int i;
 
     ovs_spin_lock(&conn->lock);
@@ -317,12 +314,21 @@ soft_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
             break;
         }
     }
-    due = due_time(conn) <= now;
     soft_conn_unlock(conn);
-    if (due) {
+    return i;
+}
+
+void
+soft_transmit(struct ordma_conn *conn_)
+{
+    struct soft_conn *conn = soft_conn_cast(conn_);
+    long long int now = recent_usec();
+    long long int tx_time;
+
+    atomic_read_relaxed(&conn->tx_time, &tx_time);
+    if (now >= tx_time) {
         soft_conn_transmit(conn, now);
     }
-    return i;
 }
 
 int
@@ -374,14 +380,15 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
 {
     struct soft_conn *conn = soft_conn_cast(conn_);
     long long int now = recent_usec();
-    long long int next_look;
-    bool is_blocked, due;
+    bool is_pollable, is_blocked;
+    long long int tx_time;
 
     receive_for(conn, now);
 
-    atomic_read_relaxed(&conn->next_look, &next_look);
+    atomic_read_relaxed(&conn->is_pollable, &is_pollable);
+    atomic_read_relaxed(&conn->tx_time, &tx_time);
     atomic_read_relaxed(&conn->is_blocked, &is_blocked);
-    if (now < next_look && !is_blocked) {
+    if (!is_pollable && now < tx_time && !is_blocked) {
         return 0;
     }
     ovs_spin_lock(&conn->lock);
@@ -390,11 +397,10 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
         quiesce_transmit(conn);
         ovs_spin_lock(&conn->lock);
     }
-    due = due_time(conn) <= now;
     n = poll_qp(conn, wcs, n);
     soft_conn_unlock(conn);
 
-    if (due || is_blocked) {
+    if (now >= tx_time || is_blocked) {
         soft_conn_transmit(conn, now);
     }
     return n;

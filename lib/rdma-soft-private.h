@@ -61,7 +61,7 @@
  * hundredths of a core.
  *
  * A poll takes the lock of its connection only if there is something to do
- * under it, see 'next_look'.  That is faster, and matters most where a PMD
+ * under it, see 'is_pollable' and 'tx_time'.  That is faster, and matters most where a PMD
  * thread shares its CPU with the main thread: a lock that it holds most of the
  * time when it is preempted would keep that thread spinning until its time
  * slice is over.
@@ -74,10 +74,11 @@
  * Who sends
  * ---------
  *
- * Whoever posts, and whoever polls.  The system calls that send are long, so
- * they happen under a lock of their own, 'tx_lock', for which nobody waits:
- * while one thread sends, another may post, or receive acknowledgments, and
- * the poller sees to it that what was posted meanwhile gets sent.
+ * Whoever has posted, by transmit(), and whoever polls.  The system calls that
+ * send are long, so they happen under a lock of their own, 'tx_lock', for which
+ * nobody waits: while one thread sends, another may post, or receive
+ * acknowledgments, and the poller sees to it that what was posted meanwhile
+ * gets sent.
  *
  * So it can happen that packets are about to be sent while the send that they
  * belong to completes and its buffer is used for something else.  That cannot
@@ -193,7 +194,8 @@ struct soft_conn {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_spin lock;
     bool is_bound OVS_GUARDED;  /* Has 'qp' a peer, and 'path'? */
-    atomic_llong next_look;     /* Nothing to do for poll() before, usec. */
+    atomic_bool is_pollable;    /* Has 'qp' completions? */
+    atomic_llong tx_time;       /* When 'qp' has something to send, usec. */
     long long int next_send OVS_GUARDED;    /* See "When to send", usec. */
     long long int next_reply OVS_GUARDED;
     struct roce_qp qp OVS_GUARDED;
@@ -376,6 +378,7 @@ int soft_reg_mr(struct ordma_dev *, void *addr, size_t len,
 void soft_dereg_mr(struct ordma_dev *, struct ordma_mr *);
 int soft_post_send(struct ordma_conn *, const struct ordma_send_wr[], int n);
 int soft_post_recv(struct ordma_conn *, const struct ordma_recv_wr[], int n);
+void soft_transmit(struct ordma_conn *);
 int soft_poll(struct ordma_conn *, struct ordma_wc[], int n);
 
 #endif /* rdma-soft-private.h */

@@ -509,5 +509,6 @@ const struct ordma_provider ordma_soft_provider = {
     .post_send = soft_post_send,
     .post_recv = soft_post_recv,
     .post_srq_recv = soft_post_srq_recv,
+    .transmit = soft_transmit,
     .poll = soft_poll,
 };
