@@ -250,7 +250,7 @@ flush_held(struct netdev_rdma *dev, struct netdev_rdma_dest *dest)
         struct ordma_session *session
             = ovsrcu_get_protected(struct ordma_session *, &dest->session);
 
-        netdev_rdma_send_to_session(dev, &dev->stats, session, dest->held,
+        netdev_rdma_send_to_session(dev, &dev->stats, 0, session, dest->held,
                                     dest->n_held);
         dev->mesh.n_held -= dest->n_held;
         dest->n_held = 0;

@@ -207,10 +207,10 @@ int netdev_rdma_send(struct netdev *, int qid, struct dp_packet_batch *,
 int netdev_rdma_rxq_recv(struct netdev_rxq *, struct dp_packet_batch *,
                          int *qfill);
 
-/* Sends the 'n' frames 'packets' to 'session' or drops them, and counts that
- * to 'stats', which the caller writes. */
+/* Sends the 'n' frames 'packets', which transmit queue 'qid' has, to 'session'
+ * or drops them, and counts that to 'stats', which the caller writes. */
 void netdev_rdma_send_to_session(struct netdev_rdma *dev,
-                                 struct ordma_stats *stats,
+                                 struct ordma_stats *stats, unsigned int qid,
                                  const struct ordma_session *session,
                                  struct dp_packet *packets[],
                                  unsigned int n);

@@ -305,30 +305,54 @@ send_to_lane(struct netdev_rdma *dev, struct ordma_stats *stats,
     burst_flush(&burst);
 }
 
-/* Returns the lane for 'packet': the same for all packets of a flow, so that
- * they stay in order. */
+/* Lanes 'first' to 'first' + 'n' - 1 of a session. */
+struct lane_range {
+    unsigned int first;
+    unsigned int n;
+};
+
+/* Returns which of 'n_lanes' lanes transmit queue 'qid' of 'dev' uses.  Those
+ * of PMD threads, from 1 on, deal them out: as far as there are enough, no
+ * thread waits for another, and a burst makes the fewest messages.  Queue 0
+ * uses them all. */
+static struct lane_range
+get_lane_range(const struct netdev_rdma *dev, unsigned int qid,
+               unsigned int n_lanes)
+{
+    unsigned int n_pmds = dev->up.n_txq - 1;
+    struct lane_range range = { 0, n_lanes };
+
+    if (qid && n_pmds > 1) {
+        range.first = (qid - 1) * n_lanes / n_pmds;
+        range.n = MAX(qid * n_lanes / n_pmds - range.first, 1);
+    }
+    return range;
+}
+
+/* Returns the lane in 'range' for 'packet': the same for all packets of a flow,
+ * so that they stay in order. */
 static unsigned int
-packet_lane(const struct ordma_session *session,
-            const struct dp_packet *packet)
+packet_lane(const struct lane_range *range, const struct dp_packet *packet)
 {
     uint32_t hash = (ordma_packet_has_hash(packet)
                      ? dp_packet_get_rss_hash(packet) : 0);
 
-    return (uint64_t) hash * session->n_lanes >> 32;
+    return range->first + ((uint64_t) hash * range->n >> 32);
 }
 
-/* Sends the 'n' packets 'packets', at most NETDEV_MAX_BURST, to the lanes of
- * 'session', lane by lane. */
+/* Sends the 'n' packets 'packets', at most NETDEV_MAX_BURST, to the lanes in
+ * 'range' of 'session', lane by lane. */
 static void
 send_to_lanes(struct netdev_rdma *dev, struct ordma_stats *stats,
               const struct ordma_session *session,
+              const struct lane_range *range,
               struct dp_packet *packets[], unsigned int n)
 {
     uint8_t lanes[NETDEV_MAX_BURST];
     uint64_t todo = 0;
 
     for (unsigned int i = 0; i < n; i++) {
-        lanes[i] = packet_lane(session, packets[i]);
+        lanes[i] = packet_lane(range, packets[i]);
         todo |= UINT64_C(1) << lanes[i];
     }
     for (; todo; todo = zero_rightmost_1bit(todo)) {
@@ -347,17 +371,20 @@ send_to_lanes(struct netdev_rdma *dev, struct ordma_stats *stats,
 
 void
 netdev_rdma_send_to_session(struct netdev_rdma *dev,
-                            struct ordma_stats *stats,
+                            struct ordma_stats *stats, unsigned int qid,
                             const struct ordma_session *session,
                             struct dp_packet *packets[], unsigned int n)
 {
+    struct lane_range range = get_lane_range(dev, qid, session->n_lanes);
+
     for (unsigned int i = 0; i < n; i += NETDEV_MAX_BURST) {
         unsigned int burst = MIN(n - i, NETDEV_MAX_BURST);
 
-        if (OVS_LIKELY(session->n_lanes == 1)) {
-            send_to_lane(dev, stats, session, 0, &packets[i], burst);
+        if (OVS_LIKELY(range.n == 1)) {
+            send_to_lane(dev, stats, session, range.first, &packets[i],
+                         burst);
         } else {
-            send_to_lanes(dev, stats, session, &packets[i], burst);
+            send_to_lanes(dev, stats, session, &range, &packets[i], burst);
         }
     }
 }
@@ -374,7 +401,7 @@ drop_batch(struct ordma_stats *stats, enum ordma_counter reason,
  * one of many peers. */
 static void
 send_to_dest(struct netdev_rdma *dev, struct ordma_stats *stats,
-             struct dp_packet *packets[], unsigned int n)
+             unsigned int qid, struct dp_packet *packets[], unsigned int n)
 {
     struct in6_addr remote = flow_tnl_dst(&packets[0]->md.tunnel);
     struct in6_addr local = flow_tnl_src(&packets[0]->md.tunnel);
@@ -384,7 +411,7 @@ send_to_dest(struct netdev_rdma *dev, struct ordma_stats *stats,
         = dest ? ovsrcu_get(struct ordma_session *, &dest->session) : NULL;
 
     if (OVS_LIKELY(session)) {
-        netdev_rdma_send_to_session(dev, stats, session, packets, n);
+        netdev_rdma_send_to_session(dev, stats, qid, session, packets, n);
     } else {
         netdev_rdma_mesh_hold(&dev->mesh, dest, stats, packets, n);
     }
@@ -405,7 +432,7 @@ has_same_dest(const struct dp_packet *a, const struct dp_packet *b)
 /* Sends 'batch' to many peers, one after the other. */
 static void
 send_to_dests(struct netdev_rdma *dev, struct ordma_stats *stats,
-              struct dp_packet_batch *batch)
+              unsigned int qid, struct dp_packet_batch *batch)
 {
     unsigned int n = dp_packet_batch_size(batch);
     uint64_t todo = (UINT64_C(1) << n) - 1;
@@ -423,7 +450,7 @@ send_to_dests(struct netdev_rdma *dev, struct ordma_stats *stats,
             }
         }
         if (OVS_LIKELY(flow_tnl_dst_is_set(&first->md.tunnel))) {
-            send_to_dest(dev, stats, packets, n_packets);
+            send_to_dest(dev, stats, qid, packets, n_packets);
         } else {
             ordma_stats_add(stats, ORDMA_TX_NO_TUNNEL_DROPS, n_packets);
             for (unsigned int i = 0; i < n_packets; i++) {
@@ -435,17 +462,17 @@ send_to_dests(struct netdev_rdma *dev, struct ordma_stats *stats,
 
 static void
 send_batch(struct netdev_rdma *dev, struct ordma_stats *stats,
-           struct dp_packet_batch *batch)
+           unsigned int qid, struct dp_packet_batch *batch)
 {
     const struct ordma_session *session = netdev_rdma_session(dev);
 
     if (OVS_UNLIKELY(!netdev_rdma_is_up(dev))) {
         drop_batch(stats, ORDMA_TX_ADMIN_DOWN_DROPS, batch);
     } else if (OVS_LIKELY(session)) {
-        netdev_rdma_send_to_session(dev, stats, session, batch->packets,
+        netdev_rdma_send_to_session(dev, stats, qid, session, batch->packets,
                                     dp_packet_batch_size(batch));
     } else if (netdev_rdma_mesh_dests(&dev->mesh)) {
-        send_to_dests(dev, stats, batch);
+        send_to_dests(dev, stats, qid, batch);
     } else {
         drop_batch(stats, ORDMA_TX_NO_CARRIER_DROPS, batch);
     }
@@ -460,10 +487,10 @@ netdev_rdma_send(struct netdev *netdev, int qid,
 
     if (OVS_UNLIKELY(concurrent_txq)) {
         ovs_spin_lock(&txq->lock);
-        send_batch(dev, &txq->stats, batch);
+        send_batch(dev, &txq->stats, qid, batch);
         ovs_spin_unlock(&txq->lock);
     } else {
-        send_batch(dev, &txq->stats, batch);
+        send_batch(dev, &txq->stats, qid, batch);
     }
     return 0;
 }
