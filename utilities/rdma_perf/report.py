@@ -33,6 +33,9 @@ FIGURES = {
         ('syscalls', 'syscalls/f', '%.4f'),
         ('loss', 'loss', '%.3f'),
         ('memory', 'MiB', '%.0f')),
+    'turns': (
+        ('mpps', 'Mframes/s', '%.3f'),
+        ('gbps', 'Gb/s', '%.2f')),
     'vhost': (
         ('per_core', 'Mframes/core-s', '%.2f'),
         ('mpps', 'Mframes/s', '%.3f'),
