@@ -134,8 +134,9 @@ deliver(struct soft_rxq *rxq, struct soft_conn *conn,
 /* Takes the UDP payload 'data' of 'len' bytes, which came along 'flow', for
  * which 'rxq->icrc' is set up. */
 static void
-receive_packet(struct soft_rxq *rxq, const struct roce_flow *flow,
-               const uint8_t *data, size_t len, long long int now)
+receive_packet(struct soft_dev *dev, struct soft_rxq *rxq,
+               const struct roce_flow *flow, const uint8_t *data, size_t len,
+               long long int now)
     OVS_REQUIRES(rxq->lock)
 {
     enum roce_parse_result result;
@@ -147,7 +148,7 @@ receive_packet(struct soft_rxq *rxq, const struct roce_flow *flow,
         rxq->n_refused[result]++;
         return;
     }
-    conn = *soft_rxq_conn(rxq, packet.dst_qpn);
+    conn = dev->conns[packet.dst_qpn % SOFT_N_QPS];
     if (OVS_UNLIKELY(!conn || conn->up.qpn != packet.dst_qpn)) {
         COVERAGE_INC(rdma_soft_unknown_qp);
         drop(rxq, ROCE_DROP_UNKNOWN_QP);
@@ -160,8 +161,8 @@ receive_packet(struct soft_rxq *rxq, const struct roce_flow *flow,
 }
 
 static void
-receive_train(struct soft_rxq *rxq, const struct roce_rx *rx,
-              long long int now)
+receive_train(struct soft_dev *dev, struct soft_rxq *rxq,
+              const struct roce_rx *rx, long long int now)
     OVS_REQUIRES(rxq->lock)
 {
     size_t offset = 0;
@@ -173,7 +174,7 @@ receive_train(struct soft_rxq *rxq, const struct roce_rx *rx,
     do {
         size_t len = MIN(rx->len - offset, rx->segment_len);
 
-        receive_packet(rxq, &rx->flow, rx->data + offset, len, now);
+        receive_packet(dev, rxq, &rx->flow, rx->data + offset, len, now);
         offset += rx->segment_len;
     } while (offset < rx->len);
 }
@@ -189,25 +190,27 @@ next_pause(struct soft_rxq *rxq, long long int now)
     return MIN((now - rxq->last_busy) / SOFT_PATIENCE, SOFT_MAX_PAUSE);
 }
 
-/* Receives a batch from 'rxq' of 'wire', unless it is too early for that or
- * another thread is at it. */
+/* Receives a batch from receive queue 'queue' of 'dev', if that has been due
+ * for 'delay' usec and no other thread is at it. */
 static void
-receive(struct soft_rxq *rxq, unsigned int queue, struct roce_wire *wire,
-        long long int now)
+receive(struct soft_dev *dev, unsigned int queue, long long int now,
+        long long int delay)
 {
+    struct soft_rxq *rxq = &dev->rxqs[queue];
+    struct roce_wire *wire = dev->wire;
     struct roce_rx rxs[ROCE_WIRE_MAX_RX];
     long long int next;
     int n, n_total = 0;
 
     atomic_read_relaxed(&rxq->next_receive, &next);
-    if (now < next || ovs_spin_trylock(&rxq->lock)) {
+    if (now < next + delay || ovs_spin_trylock(&rxq->lock)) {
         return;
     }
     rxq->is_busy = false;
     do {
         n = wire->class->recv_batch(wire, queue, rxs, ROCE_WIRE_MAX_RX);
         for (int i = 0; i < n; i++) {
-            receive_train(rxq, &rxs[i], now);
+            receive_train(dev, rxq, &rxs[i], now);
         }
         n_total += n;
     } while (n == ROCE_WIRE_MAX_RX && n_total < SOFT_MAX_TRAINS);
@@ -216,26 +219,46 @@ receive(struct soft_rxq *rxq, unsigned int queue, struct roce_wire *wire,
 }
 
 void
-soft_dev_receive(struct soft_dev *dev, long long int now)
+soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn, struct soft_conn *conn)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
 {
-    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
-        receive(&dev->rxqs[i], i, dev->wire, now);
+    for (int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+        ovs_spin_lock(&dev->rxqs[i].lock);
+    }
+    dev->conns[qpn % SOFT_N_QPS] = conn;
+    for (int i = ROCE_WIRE_N_DATA - 1; i >= 0; i--) {
+        ovs_spin_unlock(&dev->rxqs[i].lock);
     }
 }
 
-/* Receives a batch for 'conn', and now and then for all the others. */
+/* Receives a batch from each receive queue of 'dev' that has been due for
+ * 'delay' usec. */
+static void
+sweep(struct soft_dev *dev, long long int now, long long int delay)
+{
+    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+        receive(dev, i, now, delay);
+    }
+}
+
+void
+soft_dev_receive(struct soft_dev *dev, long long int now)
+{
+    sweep(dev, now, 0);
+}
+
+/* Receives a batch for 'conn', and now and then what nobody looks for. */
 static void
 receive_for(struct soft_conn *conn, long long int now)
 {
     struct soft_dev *dev = soft_dev_cast(conn->up.dev);
-    unsigned int queue = roce_wire_data_queue(conn->up.qpn);
     long long int next_sweep;
 
-    receive(&dev->rxqs[queue], queue, dev->wire, now);
+    receive(dev, roce_wire_data_queue(conn->up.qpn), now, 0);
     atomic_read_relaxed(&dev->next_sweep, &next_sweep);
     if (now >= next_sweep) {
         atomic_store_relaxed(&dev->next_sweep, now + SOFT_SWEEP_INTERVAL);
-        soft_dev_receive(dev, now);
+        sweep(dev, now, SOFT_SWEEP_INTERVAL);
     }
 }
 

@@ -49,8 +49,8 @@
  * packet to the queue pair that it is for, whose own poller finds the
  * completions there.  So no core does anything but poll, packets wait for the
  * next poller, not for a certain one, and cores that poll different lanes do
- * not wait for each other.  Sockets that no connection belongs to, which only
- * strays go to, are emptied every SOFT_SWEEP_INTERVAL by whoever polls.
+ * not wait for each other.  Sockets that nobody has looked at for
+ * SOFT_SWEEP_INTERVAL, because only strays go there, whoever polls empties.
  *
  * A system call that finds nothing costs 100 times as much as all else in the
  * poll of an idle port.  So the longer it has been since messages came, the
@@ -106,8 +106,8 @@
  * -----
  *
  *     'ordma_mutex'   The main thread's state: devices, connection manager.
- *     lock            Of a receive queue: that queue of the wire and a table
- *                     of queue pairs.  PMD threads do not wait for it.
+ *     lock            Of a receive queue: that queue of the wire.  All of them:
+ *                     the table of queue pairs.  PMD threads wait for none.
  *     tx_lock         Of a connection: its path and packets not sent yet.
  *     lock            Of a connection: its queue pair.
  *     lock            Of a shared receive queue: what is posted there.
@@ -133,7 +133,7 @@
 
 #define SOFT_MAX_PAUSE 32       /* In usec. */
 #define SOFT_PATIENCE 1024      /* See "Who receives". */
-#define SOFT_SWEEP_INTERVAL 1024    /* In usec. */
+#define SOFT_SWEEP_INTERVAL 1024    /* Likewise, in usec. */
 
 /* Unacknowledged at most, per connection.  The receive queue of a peer that
  * is a socket like ours has room for that from several connections. */
@@ -162,9 +162,6 @@ struct soft_rxq {
     struct roce_icrc_flow icrc OVS_GUARDED;
     uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
     uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;
-
-    /* By QPN without what all in the queue have in common. */
-    struct soft_conn *conns[SOFT_N_QPS / ROCE_WIRE_N_DATA] OVS_GUARDED;
 };
 
 struct soft_dev {
@@ -172,9 +169,14 @@ struct soft_dev {
 
     /* Anyone's. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
-    atomic_llong next_sweep;    /* Look at all of 'rxqs' then, usec. */
+    atomic_llong next_sweep;    /* Look for neglected 'rxqs' then, usec. */
     struct roce_wire *wire;
     struct soft_rxq rxqs[ROCE_WIRE_N_DATA];
+
+    /* Where packets go, by QPN.  Read with any of the locks of 'rxqs', written
+     * with all of them: the kernel may put packets of one flow for several
+     * queue pairs into the queue of the first. */
+    struct soft_conn *conns[SOFT_N_QPS];
 
     /* The main thread's. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
@@ -244,21 +246,6 @@ static inline struct soft_conn *
 soft_conn_cast(const struct ordma_conn *conn)
 {
     return CONTAINER_OF(conn, struct soft_conn, up);
-}
-
-/* Returns the receive queue of 'dev' for packets to 'qpn'. */
-static inline struct soft_rxq *
-soft_rxq_of(struct soft_dev *dev, uint32_t qpn)
-{
-    return &dev->rxqs[roce_wire_data_queue(qpn)];
-}
-
-/* Returns the entry for 'qpn' in 'rxq->conns'. */
-static inline struct soft_conn **
-soft_rxq_conn(struct soft_rxq *rxq, uint32_t qpn)
-    OVS_REQUIRES(rxq->lock)
-{
-    return &rxq->conns[qpn % SOFT_N_QPS / ROCE_WIRE_N_DATA];
 }
 
 /* All that there are. */
@@ -356,6 +343,11 @@ void soft_srq_move(struct ordma_srq *, struct roce_qp *qp);
 
 /* Unlocks 'conn', whose queue pair may have something new to do. */
 void soft_conn_unlock(struct soft_conn *conn) OVS_RELEASES(conn->lock);
+
+/* Has packets for 'qpn' go to 'conn', or to nobody if it is null: then no
+ * thread has to do with the connection any more that does not poll it. */
+void soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn,
+                       struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
 
 /* Receives a batch from each of the receive queues of 'dev', unless it is too
  * early for that or another thread is at it.  Any thread. */

@@ -94,19 +94,6 @@ soft_conn_set_unconfirmed(struct soft_conn *conn, bool unconfirmed)
     conn->unconfirmed = unconfirmed;
 }
 
-/* Has packets for 'conn' go to it, or no longer. */
-static void
-soft_conn_set_receiving(struct soft_conn *conn, bool receiving)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_rxq *rxq = soft_rxq_of(soft_dev_cast(conn->up.dev),
-                                       conn->up.qpn);
-
-    ovs_spin_lock(&rxq->lock);
-    *soft_rxq_conn(rxq, conn->up.qpn) = receiving ? conn : NULL;
-    ovs_spin_unlock(&rxq->lock);
-}
-
 static void
 soft_disconnect(struct ordma_conn *conn_)
     OVS_REQUIRES(ordma_mutex)
@@ -144,7 +131,7 @@ soft_destroy(struct ordma_conn *conn_)
 
     /* Phase 2: no thread that polls another connection finds 'conn'. */
     if (conn_->qpn) {
-        soft_conn_set_receiving(conn, false);
+        soft_dev_set_conn(dev, conn_->qpn, NULL);
         roce_endpoint_free_qpn(&dev->ep, conn_->qpn);
     }
 
@@ -305,7 +292,7 @@ soft_conn_bind(struct soft_conn *conn)
     conn->up.peer_qpn = config.remote_qpn;
     conn->up.path_mtu = config.mtu;
     conn->up.train_len = path.takes_checksum ? config.mtu : 0;
-    soft_conn_set_receiving(conn, true);
+    soft_dev_set_conn(dev, conn->up.qpn, conn);
 
 out:
     if (error) {
