@@ -95,6 +95,7 @@ struct netdev_rdma_params {
 struct netdev_rdma_queue {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE) struct ordma_stats stats;
     struct ovs_spin lock;       /* Send queues: taken if the ID is shared. */
+    atomic_uint poller;         /* Receive queues: ID of the thread. */
 };
 
 struct netdev_rdma {

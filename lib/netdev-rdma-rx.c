@@ -22,6 +22,7 @@
 
 #include "netdev-rdma-private.h"
 #include "openvswitch/vlog.h"
+#include "ovs-thread.h"
 #include "rdma-compat.h"
 #include "rdma-lane.h"
 #include "rdma-offload.h"
@@ -404,6 +405,19 @@ poll_dests(struct netdev_rdma_rxq *rxq, struct rx_target *target,
     }
 }
 
+/* Notes that this thread polls receive queue 'qid' of 'dev'. */
+static void
+note_poller(struct netdev_rdma *dev, int qid)
+{
+    unsigned int self = ovsthread_id_self();
+    unsigned int poller;
+
+    atomic_read_relaxed(&dev->rxqs[qid].poller, &poller);
+    if (OVS_UNLIKELY(poller != self)) {
+        atomic_store_relaxed(&dev->rxqs[qid].poller, self);
+    }
+}
+
 int
 netdev_rdma_rxq_recv(struct netdev_rxq *rxq_, struct dp_packet_batch *batch,
                      int *qfill)
@@ -421,6 +435,7 @@ netdev_rdma_rxq_recv(struct netdev_rxq *rxq_, struct dp_packet_batch *batch,
     if (qfill) {
         *qfill = -ENOTSUP;
     }
+    note_poller(dev, rxq_->queue_id);
     if (OVS_UNLIKELY(dests)) {
         poll_dests(rxq, &target, dests);
     } else if (deliver_leftover(rxq, &target) && target.session) {

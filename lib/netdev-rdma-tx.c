@@ -305,54 +305,63 @@ send_to_lane(struct netdev_rdma *dev, struct ordma_stats *stats,
     burst_flush(&burst);
 }
 
-/* Lanes 'first' to 'first' + 'n' - 1 of a session. */
-struct lane_range {
-    unsigned int first;
+/* Lanes of a session to send to. */
+struct lane_set {
+    uint8_t lanes[ORDMA_MAX_LANES];
     unsigned int n;
 };
 
-/* Returns which of 'n_lanes' lanes transmit queue 'qid' of 'dev' uses.  Those
- * of PMD threads, from 1 on, deal them out: as far as there are enough, no
- * thread waits for another, and a burst makes the fewest messages.  Queue 0
- * uses them all. */
-static struct lane_range
-get_lane_range(const struct netdev_rdma *dev, unsigned int qid,
-               unsigned int n_lanes)
+/* Stores in '*set' which lanes of 'session' this thread, which has transmit
+ * queue 'qid' of 'dev', sends to: those that it polls, so that what belongs to
+ * a lane stays with one core, and a burst makes few messages.  A thread that
+ * polls none has to share one. */
+static void
+get_lanes(const struct netdev_rdma *dev, unsigned int qid,
+          const struct ordma_session *session, struct lane_set *set)
 {
-    unsigned int n_pmds = dev->up.n_txq - 1;
-    struct lane_range range = { 0, n_lanes };
+    unsigned int self = ovsthread_id_self();
+    int rxq = 0;
 
-    if (qid && n_pmds > 1) {
-        range.first = (qid - 1) * n_lanes / n_pmds;
-        range.n = MAX(qid * n_lanes / n_pmds - range.first, 1);
+    set->n = 0;
+    for (unsigned int i = 0; i < session->n_lanes; i++) {
+        unsigned int poller;
+
+        atomic_read_relaxed(&dev->rxqs[rxq].poller, &poller);
+        if (poller == self) {
+            set->lanes[set->n++] = i;
+        }
+        if (++rxq >= dev->up.n_rxq) {
+            rxq = 0;
+        }
     }
-    return range;
+    if (!set->n) {
+        set->lanes[set->n++] = qid % session->n_lanes;
+    }
 }
 
-/* Returns the lane in 'range' for 'packet': the same for all packets of a flow,
+/* Returns the lane in 'set' for 'packet': the same for all packets of a flow,
  * so that they stay in order. */
 static unsigned int
-packet_lane(const struct lane_range *range, const struct dp_packet *packet)
+packet_lane(const struct lane_set *set, const struct dp_packet *packet)
 {
     uint32_t hash = (ordma_packet_has_hash(packet)
                      ? dp_packet_get_rss_hash(packet) : 0);
 
-    return range->first + ((uint64_t) hash * range->n >> 32);
+    return set->lanes[(uint64_t) hash * set->n >> 32];
 }
 
 /* Sends the 'n' packets 'packets', at most NETDEV_MAX_BURST, to the lanes in
- * 'range' of 'session', lane by lane. */
+ * 'set' of 'session', lane by lane. */
 static void
 send_to_lanes(struct netdev_rdma *dev, struct ordma_stats *stats,
-              const struct ordma_session *session,
-              const struct lane_range *range,
+              const struct ordma_session *session, const struct lane_set *set,
               struct dp_packet *packets[], unsigned int n)
 {
     uint8_t lanes[NETDEV_MAX_BURST];
     uint64_t todo = 0;
 
     for (unsigned int i = 0; i < n; i++) {
-        lanes[i] = packet_lane(range, packets[i]);
+        lanes[i] = packet_lane(set, packets[i]);
         todo |= UINT64_C(1) << lanes[i];
     }
     for (; todo; todo = zero_rightmost_1bit(todo)) {
@@ -369,23 +378,35 @@ send_to_lanes(struct netdev_rdma *dev, struct ordma_stats *stats,
     }
 }
 
+/* Sends the 'n' packets 'packets', at most NETDEV_MAX_BURST. */
+static void
+send_burst(struct netdev_rdma *dev, struct ordma_stats *stats,
+           unsigned int qid, const struct ordma_session *session,
+           struct dp_packet *packets[], unsigned int n)
+{
+    struct lane_set set;
+
+    if (OVS_LIKELY(session->n_lanes == 1)) {
+        send_to_lane(dev, stats, session, 0, packets, n);
+        return;
+    }
+    get_lanes(dev, qid, session, &set);
+    if (OVS_LIKELY(set.n == 1)) {
+        send_to_lane(dev, stats, session, set.lanes[0], packets, n);
+    } else {
+        send_to_lanes(dev, stats, session, &set, packets, n);
+    }
+}
+
 void
 netdev_rdma_send_to_session(struct netdev_rdma *dev,
                             struct ordma_stats *stats, unsigned int qid,
                             const struct ordma_session *session,
                             struct dp_packet *packets[], unsigned int n)
 {
-    struct lane_range range = get_lane_range(dev, qid, session->n_lanes);
-
     for (unsigned int i = 0; i < n; i += NETDEV_MAX_BURST) {
-        unsigned int burst = MIN(n - i, NETDEV_MAX_BURST);
-
-        if (OVS_LIKELY(range.n == 1)) {
-            send_to_lane(dev, stats, session, range.first, &packets[i],
-                         burst);
-        } else {
-            send_to_lanes(dev, stats, session, &range, &packets[i], burst);
-        }
+        send_burst(dev, stats, qid, session, &packets[i],
+                   MIN(n - i, NETDEV_MAX_BURST));
     }
 }
 
