@@ -59,9 +59,8 @@ struct sset;
  * without a rate limit.  On one connection, the caller makes sure that at most
  * one thread is in post_send(), and at most one, which can be another, in
  * post_recv() or poll(); any number may be in transmit().  On one shared
- * receive queue, at most one is in
- * post_srq_recv(); poll() of the connections that share it can be under way in
- * others.
+ * receive queue, at most one is in post_srq_recv(); poll() of the connections
+ * that share it can be under way in others.
  *
  * Life cycle of a connection
  * ==========================
@@ -312,9 +311,9 @@ struct ordma_provider {
     int (*post_srq_recv)(struct ordma_srq *srq,
                          const struct ordma_recv_wr wrs[], int n);
 
-    /* Sends what post_send() has left for this function, because it takes long:
-     * the caller has no lock.  May leave it to another thread that is at it, or
-     * to poll().  Null if post_send() leaves nothing. */
+    /* Sends what post_send() has left for this function, because it takes
+     * long: the caller has no lock.  May leave it to another thread that is at
+     * it, or to poll().  Null if post_send() leaves nothing. */
     void (*transmit)(struct ordma_conn *conn);
 
     /* Moves up to 'n' completions, at most ORDMA_MAX_BURST, to 'wcs'.  Returns

@@ -35,21 +35,27 @@ COVERAGE_DEFINE(rdma_soft_unknown_qp);
 
 /* Time. */
 
+/* When a thread has last read the clock. */
+struct reading {
+    uint64_t tsc;
+    long long int usec;
+};
+DEFINE_STATIC_PER_THREAD_DATA(struct reading, reading, { 0, 0 });
+
 /* Returns time_usec() as it was two microseconds ago at most.  To read the
  * clock takes longer than all else in a poll that finds nothing, and the time
  * stamp counter tells whether that is worthwhile. */
 static long long int
 recent_usec(void)
 {
-    static __thread uint64_t last_tsc;
-    static __thread long long int usec;
+    struct reading *reading = reading_get();
     uint64_t tsc = rte_rdtsc();
 
-    if (tsc - last_tsc >= rte_get_tsc_hz() >> 19) {
-        last_tsc = tsc;
-        usec = time_usec();
+    if (tsc - reading->tsc >= rte_get_tsc_hz() >> 19) {
+        reading->tsc = tsc;
+        reading->usec = time_usec();
     }
-    return usec;
+    return reading->usec;
 }
 
 /* Connections. */

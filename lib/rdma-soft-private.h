@@ -43,14 +43,15 @@
  * Who receives
  * ------------
  *
- * The connections of a device share ROCE_WIRE_N_DATA sockets, by QPN: the lanes
- * of a peer, which have numbers in a row, each another one.  Whoever polls a
- * connection also empties its socket, if nobody else is at it, and hands each
- * packet to the queue pair that it is for, whose own poller finds the
- * completions there.  So no core does anything but poll, packets wait for the
- * next poller, not for a certain one, and cores that poll different lanes do
- * not wait for each other.  Sockets that nobody has looked at for
- * SOFT_SWEEP_INTERVAL, because only strays go there, whoever polls empties.
+ * The connections of a device share ROCE_WIRE_N_DATA sockets, by QPN: the
+ * lanes of a peer, which have numbers in a row as a rule, each another one.
+ * Whoever polls a connection also empties its socket, if nobody else is at it,
+ * and hands each packet to the queue pair that it is for, whose own poller
+ * finds the completions there.  So no core does anything but poll, packets
+ * wait for the next poller, not for a certain one, and cores that poll
+ * different lanes do not wait for each other.  Sockets that nobody has looked
+ * at for SOFT_SWEEP_INTERVAL, because only strays go there, whoever polls
+ * empties.
  *
  * A system call that finds nothing costs 100 times as much as all else in the
  * poll of an idle port.  So the longer it has been since messages came, the
@@ -61,10 +62,10 @@
  * hundredths of a core.
  *
  * A poll takes the lock of its connection only if there is something to do
- * under it, see 'is_pollable' and 'tx_time'.  That is faster, and matters most where a PMD
- * thread shares its CPU with the main thread: a lock that it holds most of the
- * time when it is preempted would keep that thread spinning until its time
- * slice is over.
+ * under it, see 'is_pollable' and 'tx_time'.  That is faster, and matters most
+ * where a PMD thread shares its CPU with the main thread: a lock that it holds
+ * most of the time when it is preempted would keep that thread spinning until
+ * its time slice is over.
  *
  * The main thread receives MADs, which have a socket of their own, and only
  * while a connection that we have accepted waits for a sign that the peer
@@ -75,8 +76,8 @@
  * ---------
  *
  * Whoever has posted, by transmit(), and whoever polls.  The system calls that
- * send are long, so they happen under a lock of their own, 'tx_lock', for which
- * nobody waits: while one thread sends, another may post, or receive
+ * send are long, so they happen under a lock of their own, 'tx_lock', for
+ * which nobody waits: while one thread sends, another may post, or receive
  * acknowledgments, and the poller sees to it that what was posted meanwhile
  * gets sent.
  *
@@ -106,8 +107,9 @@
  * -----
  *
  *     'ordma_mutex'   The main thread's state: devices, connection manager.
- *     lock            Of a receive queue: that queue of the wire.  All of them:
- *                     the table of queue pairs.  PMD threads wait for none.
+ *     lock            Of a receive queue: that queue of the wire.  All of
+ *                     them: the table of queue pairs.  PMD threads wait for
+ *                     none.
  *     tx_lock         Of a connection: its path and packets not sent yet.
  *     lock            Of a connection: its queue pair.
  *     lock            Of a shared receive queue: what is posted there.
@@ -121,8 +123,9 @@
  * All tables have the size that they need at most, except that a connection
  * costs memory from request to end.  A stranger can take up SOFT_MAX_HALF_OPEN
  * connections, see roce-endpoint.h, and the kernel memory of all receive
- * queues.  A flood of MADs does not touch the queues for data.  The main thread
- * takes SOFT_MADS_PER_RUN of them at a time, a poll SOFT_MAX_TRAINS datagrams. */
+ * queues.  A flood of MADs does not touch the queues for data.  The main
+ * thread takes SOFT_MADS_PER_RUN of them at a time, a poll SOFT_MAX_TRAINS
+ * datagrams. */
 
 #define SOFT_N_QPS 1024         /* Per device. */
 #define SOFT_N_CMS 1024
@@ -227,9 +230,9 @@ struct soft_conn {
     uint8_t tos, ttl;
 };
 
-/* What an idle poll reads is a line of the device and one of the receive queue,
- * which nobody writes without a system call, and two of the connection; and
- * what sending works on shares no line with what receiving does. */
+/* What an idle poll reads is a line of the device and one of the receive
+ * queue, which nobody writes without a system call, and two of the connection;
+ * and what sending works on shares no line with what receiving does. */
 BUILD_ASSERT_DECL(offsetof(struct soft_dev, rxqs) % CACHE_LINE_SIZE == 0);
 BUILD_ASSERT_DECL(sizeof(struct soft_rxq) % CACHE_LINE_SIZE == 0);
 BUILD_ASSERT_DECL(offsetof(struct soft_conn, qp)

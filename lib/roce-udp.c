@@ -75,9 +75,9 @@ COVERAGE_DEFINE(roce_udp_send_error);
  * ---------
  *
  * Several sockets share port 4791, one for each receive queue, and a filter
- * that looks at the destination queue pair decides between them.  The first one
- * is bound without SO_REUSEPORT, so that an error tells of anyone else on the
- * port.
+ * that looks at the destination queue pair decides between them.  The first
+ * one is bound without SO_REUSEPORT, so that an error tells of anyone else on
+ * the port.
  *
  * A train of packets that the sender had segmented arrives in one buffer,
  * provided that NICs and the kernel have not taken it apart. */

@@ -41,9 +41,9 @@
  *     struct roce_path         from that address to a peer.
  *
  * A wire has several receive queues: one for MADs and several for everything
- * else, so that a flood of the one kind of packets costs the other kind nothing
- * and that threads which serve different queue pairs can receive at the same
- * time.
+ * else, so that a flood of the one kind of packets costs the other kind
+ * nothing and that threads which serve different queue pairs can receive at
+ * the same time.
  *
  * Errors are positive errno values, 0 is success.  No function blocks.
  *
