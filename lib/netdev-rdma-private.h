@@ -91,11 +91,13 @@ struct netdev_rdma_params {
 };
 
 /* What outlives a send or receive queue: counters, written by the thread that
- * has the queue. */
+ * has the queue, and who that is, which hardly ever changes. */
 struct netdev_rdma_queue {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE) struct ordma_stats stats;
     struct ovs_spin lock;       /* Send queues: taken if the ID is shared. */
-    atomic_uint poller;         /* Receive queues: ID of the thread. */
+
+    /* Receive queues: ID of the thread that polls.  Read by those that send. */
+    OVS_ALIGNED_VAR(CACHE_LINE_SIZE) atomic_uint poller;
 };
 
 struct netdev_rdma {
