@@ -83,14 +83,15 @@ def tcp(bed, config):
     """Yields what iperf3 says."""
     connect(bed)
     server, client = bed.hosts[1], bed.hosts[0]
+    seconds = max(round(config.seconds), 1)     # 0 is for ever.
     child = Child(server.inside('iperf3', '-s', '-1', '-p', str(TCP_PORT)))
     try:
         wait_until('iperf3', lambda: listens(server), 10)
         result = subprocess.run(
             client.inside('iperf3', '-J', '-c', server.guest_ip, '-p',
-                          str(TCP_PORT), '-t', str(config.seconds),
+                          str(TCP_PORT), '-t', str(seconds),
                           '--connect-timeout', '3000'),
-            text=True, capture_output=True, timeout=config.seconds + 30)
+            text=True, capture_output=True, timeout=seconds + 30)
     except subprocess.TimeoutExpired:
         raise CannotRun('iperf3 hangs')
     finally:

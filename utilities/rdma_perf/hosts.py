@@ -4,6 +4,7 @@
 Everything started here is a child of this process and dies with it.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -254,9 +255,10 @@ class Host:
         tasks = '/proc/%d/task' % self.vswitchd.pid
         threads = []
         for tid in os.listdir(tasks):
-            with open('%s/%s/comm' % (tasks, tid)) as f:
-                if f.read().startswith('pmd-'):
-                    threads.append(int(tid))
+            with contextlib.suppress(FileNotFoundError):    # It has ended.
+                with open('%s/%s/comm' % (tasks, tid)) as f:
+                    if f.read().startswith('pmd-'):
+                        threads.append(int(tid))
         return threads
 
     def pmd_seconds(self):
