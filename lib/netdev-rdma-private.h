@@ -96,7 +96,8 @@ struct netdev_rdma_queue {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE) struct ordma_stats stats;
     struct ovs_spin lock;       /* Send queues: taken if the ID is shared. */
 
-    /* Receive queues: ID of the thread that polls.  Read by those that send. */
+    /* Receive queues: ID of the thread that polls, at first that of the main
+     * thread.  Read by those that send. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE) atomic_uint poller;
 };
 

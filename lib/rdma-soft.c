@@ -458,9 +458,10 @@ soft_wait(void)
         long long int deadline = roce_endpoint_deadline(&dev->ep);
 
         dev->wire->class->recv_wait(dev->wire, ROCE_WIRE_MAD);
-        for (unsigned int i = 0; dev->n_unconfirmed && i < ROCE_WIRE_N_DATA;
-             i++) {
-            dev->wire->class->recv_wait(dev->wire, i);
+        if (dev->n_unconfirmed) {
+            for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+                dev->wire->class->recv_wait(dev->wire, i);
+            }
         }
         if (deadline == LLONG_MIN) {
             poll_immediate_wake();

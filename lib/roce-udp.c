@@ -109,8 +109,6 @@ struct udp_queue {
     } controls[ROCE_WIRE_MAX_RX];
 };
 
-BUILD_ASSERT_DECL(IS_POW2(ROCE_WIRE_N_DATA));
-
 struct udp_wire {
     struct roce_wire up;
     struct udp_queue queues[ROCE_WIRE_N_QUEUES];
@@ -243,6 +241,8 @@ set_rcvbuf(int fd, int size)
                        actual, size);
     }
 }
+
+BUILD_ASSERT_DECL(IS_POW2(ROCE_WIRE_N_DATA));   /* It makes a mask. */
 
 /* Has 'fd' and the other sockets on its port, which were bound in the order of
  * receive queues, receive what is for their queue pairs. */

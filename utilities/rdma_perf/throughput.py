@@ -2,6 +2,7 @@
 """Throughput: frames of DPDK's pcap port on the first host go to a null port
 on the last one, so that no core is spent on guests."""
 
+import itertools
 import os
 import re
 import struct
@@ -197,6 +198,21 @@ def add_source(host, bridge, size, n_flows, config, serial):
                      (',rx_pcap=' + pcap) * config.pmds))
 
 
+def for_each_load(host, bridge, config, measure_load):
+    """Yields a sample for each number of flows and size of frames: what
+    'measure_load', which takes the size, returns while port "src" sends."""
+    loads = itertools.product(config.flows, config.sizes)
+    for serial, (n_flows, size) in enumerate(loads, 1):
+        what = {'size': size, 'flows': n_flows}
+        try:
+            add_source(host, bridge, size, n_flows, config, serial)
+            sample = measure_load(size)
+        except CannotRun as e:
+            sample = {'skipped': str(e)}
+        yield dict(what, **sample)
+        host.delete_port('src')
+
+
 def throughput(bed, config):
     """Yields a sample for each number of flows and size of frames."""
     hosts = bed.switches
@@ -204,19 +220,12 @@ def throughput(bed, config):
     add_sink(last, 'br0', max(config.sizes))
     if first is not last:
         last.set_flow('br0', 'tun', 'sink')
-    serial = 0
-    for n_flows in config.flows:
-        for size in config.sizes:
-            serial += 1
-            what = {'size': size, 'flows': n_flows}
-            try:
-                add_source(first, 'br0', size, n_flows, config, serial)
-                first.set_flow('br0', 'src',
-                               'sink' if first is last else 'tun')
-                time.sleep(WARM_UP)
-                sample = measure(hosts, size, config)
-                add_perf_events(sample, hosts, min(config.seconds, .5))
-                yield dict(what, **sample)
-            except CannotRun as e:
-                yield dict(what, skipped=str(e))
-            first.delete_port('src')
+
+    def measure_load(size):
+        first.set_flow('br0', 'src', 'sink' if first is last else 'tun')
+        time.sleep(WARM_UP)
+        sample = measure(hosts, size, config)
+        add_perf_events(sample, hosts, min(config.seconds, .5))
+        return sample
+
+    yield from for_each_load(first, 'br0', config, measure_load)

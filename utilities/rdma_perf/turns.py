@@ -11,7 +11,7 @@ import signal
 import time
 
 from . import CannotRun
-from .throughput import WARM_UP, add_sink, add_source, packets
+from .throughput import WARM_UP, add_sink, for_each_load, packets
 
 TURN = .0007                    # Seconds.
 REAL_TIME = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
@@ -71,14 +71,11 @@ def turns(bed, config):
     first, last = bed.switches
     add_sink(last, 'br0', max(config.sizes))
     last.set_flow('br0', 'tun', 'sink')
-    serial = 0
-    for n_flows in config.flows:
-        for size in config.sizes:
-            serial += 1
-            add_source(first, 'br0', size, n_flows, config, serial)
-            first.set_flow('br0', 'src', 'tun')
-            time.sleep(WARM_UP)
-            rate = measure(first, last, 2 * config.seconds)
-            first.delete_port('src')
-            yield {'size': size, 'flows': n_flows, 'mpps': rate / 1e6,
-                   'gbps': rate * size * 8 / 1e9}
+
+    def measure_load(size):
+        first.set_flow('br0', 'src', 'tun')
+        time.sleep(WARM_UP)
+        rate = measure(first, last, 2 * config.seconds)
+        return {'mpps': rate / 1e6, 'gbps': rate * size * 8 / 1e9}
+
+    yield from for_each_load(first, 'br0', config, measure_load)

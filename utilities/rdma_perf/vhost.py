@@ -14,7 +14,7 @@ import re
 import time
 
 from . import CannotRun
-from .throughput import (WARM_UP, add_sink, add_source, frames_per_message,
+from .throughput import (WARM_UP, add_sink, for_each_load, frames_per_message,
                          packets, pmd_cycles, port_counters)
 
 INTERVAL = 5                    # Seconds, over which cycles are counted.
@@ -103,15 +103,9 @@ def measure(hosts, sink):
 def vhost(bed, config):
     """Yields a sample for each number of flows and size of frames."""
     source, sink, bridge = connect(bed, max(config.sizes + [1500]))
-    serial = 0
-    for n_flows in config.flows:
-        for size in config.sizes:
-            serial += 1
-            what = {'size': size, 'flows': n_flows}
-            try:
-                add_source(source, bridge, size, n_flows, config, serial)
-                source.set_flow(bridge, 'src', 'virtio1')
-                yield dict(what, **measure(bed.switches, sink))
-            except CannotRun as e:
-                yield dict(what, skipped=str(e))
-            source.delete_port('src')
+
+    def measure_load(_):
+        source.set_flow(bridge, 'src', 'virtio1')
+        return measure(bed.switches, sink)
+
+    yield from for_each_load(source, bridge, config, measure_load)
