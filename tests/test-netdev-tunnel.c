@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+ *
+ * A tunnel netdev for tests, polled by PMD threads, without a network. */
 
 /* "dummy-pmd-tunnel": a tunnel netdev that is polled by PMD threads and needs
  * neither hardware nor a network.  What is sent on a port comes out of the
