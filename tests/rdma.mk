@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+#
+# What the test suites and test programs consist of.
 
 # Unit tests, linked with rdma_sources into tests/ovstest-rdma.
 rdma_ovstest_sources = \

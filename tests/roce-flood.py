@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 #
 # Sends packets that nobody asked for to a RoCEv2 endpoint.
 #

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 #
 # Reads what "testsuite --list" prints and prints the numbers of the groups
 # that come from the files named, without ".at", in variable 'files'.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """Sends bytes over TCP, or receives them, and prints their SHA-256 digest.
 
     tcp-transfer.py receive ADDRESS PORT

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+#
 # shellcheck shell=sh
 #
 # Virtual machines with Debian's kernel and an initramfs of ours, for programs

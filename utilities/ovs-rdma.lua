@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
+-- Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 --
 -- Wireshark dissector for the messages of "rdma" ports and for the private
 -- data of their connections.  Documentation/topics/rdma/wire.rst is the

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+#
 # shellcheck shell=bash
 #
 # The hosts of "../quickstart --lab": h1 and h2 are those of ovs-rdma-lab, with

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
+#
 # shellcheck shell=bash
 #
 # The hosts of ../quickstart on this machine: h1 and h2 are network namespaces

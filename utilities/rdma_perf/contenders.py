@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """Contenders: ways to connect bridge br0 of one host with that of another.
 
 Each is a function that takes the hosts, in which Open vSwitch runs and br0

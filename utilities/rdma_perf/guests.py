@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """Latency and TCP between the kernels of two hosts, which are the guests here:
 their interfaces are internal ports of Open vSwitch."""
 

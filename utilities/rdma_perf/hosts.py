@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """Hosts: network namespaces, each with Open vSwitch and DPDK in it.
 
 Everything started here is a child of this process and dies with it.

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """Reports: a table, CSV, JSON and plots of samples.
 
 A sample is a dictionary of PARAMETERS, which say what was measured, and of

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """Throughput: frames of DPDK's pcap port on the first host go to a null port
 on the last one, so that no core is spent on guests."""
 

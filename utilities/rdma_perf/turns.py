@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """Throughput where the hosts take turns on the same CPUs: what another PMD
 thread in each of them is worth, on a machine that has too few CPUs for all of
 them at a time.

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """What the switches spend on frames from one vhost-user port to another.
 
 The guest of one host is a bridge of the other, polled by its PMD threads, so

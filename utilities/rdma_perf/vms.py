@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
 """TCP between two virtual machines, VM 1 at host 1 and VM 2 at host 2."""
 
 import contextlib
