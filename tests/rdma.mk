@@ -26,9 +26,9 @@ rdma_ovstest_included = \
 rdma_test_vswitchd_sources = \
 	tests/test-netdev-tunnel.c
 
-# "make check" runs tests/testsuite.  "make check-NAME" runs
+# "make check-units" runs tests/testsuite.  "make check-NAME" runs
 # tests/NAME-testsuite, for each NAME listed here.
-rdma_suites = lab
+rdma_suites = system lab
 
 # Each suite is generated from a .at file of its name, which may include these.
 rdma_tests_at = \
@@ -47,4 +47,5 @@ rdma_tests_at = \
 	tests/system-rdma-openflow.at \
 	tests/system-rdma-options.at \
 	tests/system-rdma-vms.at \
-	tests/system-rdma.at
+	tests/system-rdma.at \
+	tests/wait-macros.at
