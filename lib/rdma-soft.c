@@ -73,15 +73,6 @@ soft_conn_unset_cm(struct soft_conn *conn)
     }
 }
 
-void
-soft_conn_set_unconfirmed(struct soft_conn *conn, bool unconfirmed)
-{
-    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
-
-    dev->n_unconfirmed += unconfirmed - conn->unconfirmed;
-    conn->unconfirmed = unconfirmed;
-}
-
 static void
 soft_disconnect(struct ordma_conn *conn_)
     OVS_REQUIRES(ordma_mutex)
@@ -113,7 +104,6 @@ soft_destroy(struct ordma_conn *conn_)
     ovs_list_remove(&conn->node);
     if (conn_->dev) {
         soft_conn_unset_cm(conn);
-        soft_conn_set_unconfirmed(conn, false);
         dev->n_conns--;
     }
 
@@ -343,7 +333,6 @@ soft_accept(struct ordma_conn *conn_, const void *private_data, size_t len)
         error = soft_conn_bind(conn);
     }
     if (!error) {
-        soft_conn_set_unconfirmed(conn, true);
         soft_dev_flush(dev);
     }
     return error;
@@ -397,27 +386,6 @@ run_timers(struct soft_dev *dev, long long int now)
     } while (event.type != ROCE_CM_NONE);
 }
 
-/* Establishes connections that peers already use. */
-static void
-confirm_conns(struct soft_dev *dev, long long int now)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_conn *conn;
-
-    soft_dev_receive(dev, now);
-    LIST_FOR_EACH (conn, node, &soft_conns) {
-        bool is_alive;
-
-        atomic_read_relaxed(&conn->is_alive, &is_alive);
-        if (conn->up.dev == &dev->up && conn->unconfirmed && is_alive
-            && conn->cm
-            && roce_cm_establish(conn->cm, now) == ROCE_CM_CONNECTED) {
-            soft_handle_connected(conn, NULL);
-            soft_conn_transmit(conn, now);
-        }
-    }
-}
-
 static void
 soft_run(void)
     OVS_REQUIRES(ordma_mutex)
@@ -428,9 +396,6 @@ soft_run(void)
     LIST_FOR_EACH_SAFE (dev, node, &soft_devs) {
         receive_mads(dev, now);
         run_timers(dev, now);
-        if (dev->n_unconfirmed) {
-            confirm_conns(dev, now);
-        }
         soft_dev_flush(dev);
         soft_dev_close_unused(dev);
     }
@@ -446,11 +411,6 @@ soft_wait(void)
         long long int deadline = roce_endpoint_deadline(&dev->ep);
 
         dev->wire->class->recv_wait(dev->wire, ROCE_WIRE_MAD);
-        if (dev->n_unconfirmed) {
-            for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
-                dev->wire->class->recv_wait(dev->wire, i);
-            }
-        }
         if (deadline == LLONG_MIN) {
             poll_immediate_wake();
         } else if (deadline != LLONG_MAX) {

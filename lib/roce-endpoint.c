@@ -139,10 +139,6 @@ qp_input(struct roce_endpoint *ep, struct roce_endpoint_qp *slot,
         return;
     }
     event->qp = slot->qp;
-    if (slot->cm) {
-        event->cm = slot->cm;
-        event->type = roce_cm_establish(slot->cm, now);
-    }
 }
 
 /* Services

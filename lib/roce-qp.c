@@ -235,8 +235,7 @@ roce_qp_needs_recv(const struct roce_qp *qp, const struct roce_flow *flow,
 /* Takes 'packet', which roce_packet_parse() made of what came along 'flow' at
  * 'now'.  The packet's payload is not needed afterward.
  *
- * Returns true if the packet is from the peer of 'qp' and 'qp' is alive, so
- * that the peer must have learned that the connection is established. */
+ * Returns false if it is none from the peer of 'qp', or 'qp' has ended. */
 bool
 roce_qp_input(struct roce_qp *qp, const struct roce_flow *flow,
               const struct roce_packet *packet, long long int now)
@@ -256,7 +255,7 @@ roce_qp_input(struct roce_qp *qp, const struct roce_flow *flow,
         return true;
     case ROCE_OP_CNP:
         qp->stats.rx_cnps++;
-        return false;
+        return true;
     case ROCE_OP_DATAGRAM:
     case ROCE_OP_UNKNOWN:
         break;

@@ -218,7 +218,7 @@ do_step(struct mad_fuzz *f)
     case 2: roce_cm_accept(cm, &side, "y", 1, f->now); break;
     case 3: roce_cm_reject(cm, ROCE_REJ_CONSUMER, NULL, 0, f->now); break;
     case 4: roce_cm_disconnect(cm, f->now); break;
-    case 5: roce_cm_establish(cm, f->now); break;
+    case 5: break;
     case 6: step_output(f); break;
     case 7: step_run(f, 1000LL << (op >> 4)); break;
     default: step_mad(f, op >> 4 | (op & 8) << 4); break;
