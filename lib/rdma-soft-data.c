@@ -246,6 +246,7 @@ fetch_packets(struct soft_conn *conn, long long int now)
         ovs_spin_lock(&conn->lock);
         conn->n_txs = 0;
         if (conn->is_bound) {
+            roce_qp_sent(&conn->qp, now);
             if (roce_qp_backlog(&conn->qp)) {
                 conn->next_send = now + SOFT_SEND_PAUSE;
             }

@@ -68,12 +68,10 @@
  * acknowledgments, and the poller sees to it that what was posted meanwhile
  * gets sent.
  *
- * So it can happen that packets are about to be sent while the send that they
- * belong to completes and its buffer is used for something else.  That cannot
- * be while the peer still has use for these packets: only its acknowledgment
- * completes the send, and it drops what it has acknowledged without a look at
- * the payload.  But when the queue pair ends, sends complete without the
- * peer's consent: then poll() waits until nobody sends.
+ * A send does not complete while packets of it are about to be sent, see
+ * roce_qp_sent(), because its buffer is used for something else then.  But
+ * when the queue pair ends, all sends complete: then poll() waits until nobody
+ * sends.
  *
  *
  * When to send

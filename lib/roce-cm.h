@@ -79,8 +79,8 @@
  * ----------
  *
  * A REQ or DREQ is repeated after 250, 500, 1000... ms, a REP after 125, 250,
- * 500... ms, until it is answered or given up.  An MRA from the peer makes that wait, for a limited
- * time and a limited number of times.  A message is packed anew each time, so
+ * 500... ms, until it is answered or given up.  An MRA from the peer makes
+ * that wait, for a limited time and a limited number of times.  A message is packed anew each time, so
  * nothing is queued: a flood of duplicates costs one answer per
  * roce_cm_output().
  *

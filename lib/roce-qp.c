@@ -287,13 +287,24 @@ roce_qp_output(struct roce_qp *qp, struct roce_tx *tx, size_t max,
     return n;
 }
 
-/* Returns the time at which roce_qp_output() should be called next: LLONG_MIN
- * for now, LLONG_MAX for not before something else has happened. */
+/* Tells 'qp' that all packets that roce_qp_output() has returned have been
+ * sent or copied. */
+void
+roce_qp_sent(struct roce_qp *qp, long long int now)
+{
+    if (qp->state == ROCE_QP_READY) {
+        roce_req_sent(qp, now);
+    }
+}
+
+/* Returns the time at which roce_qp_sent() and roce_qp_output() should be
+ * called next: LLONG_MIN for now, LLONG_MAX for not before something else has
+ * happened. */
 long long int
 roce_qp_deadline(const struct roce_qp *qp)
 {
     return (qp->resp.reply != ROCE_REPLY_NONE || roce_req_is_sendable(qp)
-            ? LLONG_MIN : qp->req.timer);
+            || qp->req.has_early ? LLONG_MIN : qp->req.timer);
 }
 
 /* Returns how many bytes of messages wait to be sent, as far as they are not

@@ -271,6 +271,7 @@ flush_qp(struct node *node)
     for (size_t i = 0; i < n; i++) {
         send_tx(node, peer, &flow, &tx[i]);
     }
+    roce_qp_sent(&node->qp, now);
 }
 
 static void
