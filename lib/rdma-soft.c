@@ -13,7 +13,7 @@
 
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
-#include "random.h"
+#include "rdma-random.h"
 #include "rdma-route.h"
 #include "timeval.h"
 #include "util.h"
@@ -174,9 +174,12 @@ soft_dial(const struct ordma_dial *dial, void *aux, struct ordma_conn **connp)
 static struct roce_cm_side
 soft_conn_side(const struct soft_conn *conn)
 {
+    uint32_t psn;
+
+    ordma_random_bytes(&psn, sizeof psn);
     return (struct roce_cm_side) {
         .qpn = conn->up.qpn,
-        .recv_psn = random_uint32() & ROCE_PSN_MASK,
+        .recv_psn = psn & ROCE_PSN_MASK,
         .traffic_class = conn->tos,
         .ack_timeout = ACK_TIMEOUT_67_MS,
         .retry_count = RETRY_COUNT,
@@ -291,11 +294,13 @@ soft_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
         .local_ip = conn_->local,
         .remote_ip = conn_->remote,
         .service_id = soft_service_id(conn_->dst_port),
-        .src_port = random_range(16384) + 49152,
     };
     struct ordma_route route;
     struct roce_cm *cm;
     int error;
+
+    ordma_random_bytes(&target.src_port, sizeof target.src_port);
+    target.src_port |= 0xc000;  /* A dynamic port. */
 
     error = ordma_route_lookup(&conn_->remote, &conn_->local, &route);
     if (error) {

@@ -58,7 +58,7 @@ node_init(struct node *node, uint32_t ip)
 {
     struct roce_endpoint_config config = {
         .guid = ip,
-        .secret = random_uint32(),
+        .random = random_bytes,
         .max_mtu = 1024,
         .max_half_open = 6,
         .req_rate = 100,
