@@ -11,8 +11,6 @@
 #include <rte_cycles.h>
 
 #include "coverage.h"
-#include "rdma-lane.h"
-#include "seq.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -112,14 +110,7 @@ deliver(struct soft_rxq *rxq, struct soft_conn *conn,
     OVS_REQUIRES(rxq->lock)
 {
     if (OVS_LIKELY(input(conn, flow, packet, now))) {
-        bool was_alive;
-
         rxq->is_busy |= packet->op->kind == ROCE_OP_SEND;
-        atomic_read_relaxed(&conn->is_alive, &was_alive);
-        if (OVS_UNLIKELY(!was_alive)) {
-            atomic_store_relaxed(&conn->is_alive, true);
-            seq_change(ordma_seq());
-        }
     } else {
         drop(rxq, ROCE_DROP_UNREADY_QP);
     }
@@ -225,22 +216,6 @@ soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn, struct soft_conn *conn)
     }
 }
 
-/* Receives a batch from each receive queue of 'dev' that has been due for
- * 'delay' usec. */
-static void
-sweep(struct soft_dev *dev, long long int now, long long int delay)
-{
-    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
-        receive(dev, i, now, delay);
-    }
-}
-
-void
-soft_dev_receive(struct soft_dev *dev, long long int now)
-{
-    sweep(dev, now, 0);
-}
-
 /* Receives a batch for 'conn', and now and then what nobody looks for. */
 static void
 receive_for(struct soft_conn *conn, long long int now)
@@ -252,7 +227,9 @@ receive_for(struct soft_conn *conn, long long int now)
     atomic_read_relaxed(&dev->next_sweep, &next_sweep);
     if (now >= next_sweep) {
         atomic_store_relaxed(&dev->next_sweep, now + SOFT_SWEEP_INTERVAL);
-        sweep(dev, now, SOFT_SWEEP_INTERVAL);
+        for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+            receive(dev, i, now, SOFT_SWEEP_INTERVAL);
+        }
     }
 }
 
@@ -269,6 +246,7 @@ fetch_packets(struct soft_conn *conn, long long int now)
         ovs_spin_lock(&conn->lock);
         conn->n_txs = 0;
         if (conn->is_bound) {
+            roce_qp_sent(&conn->qp, now);
             if (roce_qp_backlog(&conn->qp)) {
                 conn->next_send = now + SOFT_SEND_PAUSE;
             }
@@ -280,7 +258,9 @@ fetch_packets(struct soft_conn *conn, long long int now)
     return conn->next_tx < conn->n_txs;
 }
 
-void
+/* Sends what 'conn' has to send, unless another thread is at it.  Any
+ * thread. */
+static void
 soft_conn_transmit(struct soft_conn *conn, long long int now)
 {
     const struct roce_wire *wire = soft_dev_cast(conn->up.dev)->wire;

@@ -16,7 +16,7 @@
 #include "openvswitch/vlog.h"
 #include "ovs-numa.h"
 #include "packets.h"
-#include "random.h"
+#include "rdma-random.h"
 #include "socket-util.h"
 #include "sset.h"
 #include "unixctl.h"
@@ -98,9 +98,7 @@ init_endpoint(struct soft_dev *dev, int mtu)
     OVS_REQUIRES(ordma_mutex)
 {
     struct roce_endpoint_config config = {
-        .guid = (GUID_PREFIX << GUID_RANDOM_BITS
-                 | random_uint64() >> (64 - GUID_RANDOM_BITS)),
-        .secret = random_uint32(),
+        .random = ordma_random_bytes,
         .max_mtu = mtu,
         .max_half_open = SOFT_MAX_HALF_OPEN,
         .req_rate = SOFT_REQ_RATE,
@@ -111,6 +109,9 @@ init_endpoint(struct soft_dev *dev, int mtu)
         .n_cms = SOFT_N_CMS,
     };
 
+    ordma_random_bytes(&config.guid, sizeof config.guid);
+    config.guid = (GUID_PREFIX << GUID_RANDOM_BITS
+                   | config.guid >> (64 - GUID_RANDOM_BITS));
     roce_endpoint_init(&dev->ep, &config);
     for (unsigned int i = 0; i < n_soft_ports; i++) {
         roce_endpoint_listen(&dev->ep, soft_service_id(soft_ports[i]));

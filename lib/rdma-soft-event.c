@@ -112,11 +112,12 @@ handle_requested(struct soft_dev *dev, struct roce_cm *cm,
     soft_push_event(conn, ORDMA_EV_REQUEST, NULL, mad);
 }
 
-void
-soft_handle_connected(struct soft_conn *conn, const struct roce_mad *mad)
+/* Notes that 'conn' is connected.  'mad' is what the peer says about it. */
+static void
+handle_connected(struct soft_conn *conn, const struct roce_mad *mad)
+    OVS_REQUIRES(ordma_mutex)
 {
     if (!conn->cm->is_active) {
-        soft_conn_set_unconfirmed(conn, false);
         soft_push_event(conn, ORDMA_EV_ESTABLISHED, NULL, NULL);
     } else if (soft_conn_bind(conn)) {
         soft_push_event(conn, ORDMA_EV_FAILED,
@@ -142,7 +143,7 @@ soft_handle_cm_event(struct soft_dev *dev,
 
     switch (event->type) {
     case ROCE_CM_CONNECTED:
-        soft_handle_connected(conn, &event->mad);
+        handle_connected(conn, &event->mad);
         break;
 
     case ROCE_CM_REJECTED:

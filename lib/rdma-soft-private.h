@@ -55,9 +55,8 @@
  * most of the time when it is preempted would keep that thread spinning until
  * its time slice is over.
  *
- * The main thread receives MADs, which have a socket of their own, and only
- * while a connection that we have accepted waits for a sign that the peer
- * knows it, which may be a packet instead of a MAD, it receives those too.
+ * The main thread receives MADs, which have a socket of their own, and nothing
+ * else.
  *
  *
  * Who sends
@@ -69,12 +68,10 @@
  * acknowledgments, and the poller sees to it that what was posted meanwhile
  * gets sent.
  *
- * So it can happen that packets are about to be sent while the send that they
- * belong to completes and its buffer is used for something else.  That cannot
- * be while the peer still has use for these packets: only its acknowledgment
- * completes the send, and it drops what it has acknowledged without a look at
- * the payload.  But when the queue pair ends, sends complete without the
- * peer's consent: then poll() waits until nobody sends.
+ * A send does not complete while packets of it are about to be sent, see
+ * roce_qp_sent(), because its buffer is used for something else then.  But
+ * when the queue pair ends, all sends complete: then poll() waits until nobody
+ * sends.
  *
  *
  * When to send
@@ -173,7 +170,6 @@ struct soft_dev {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_list node;       /* In 'soft_devs'. */
     unsigned int n_conns;       /* Connections that use the device. */
-    unsigned int n_unconfirmed; /* See 'unconfirmed' below. */
     struct roce_endpoint ep;
     struct roce_endpoint_qp qps[SOFT_N_QPS];
     struct roce_cm cms[SOFT_N_CMS];
@@ -202,9 +198,6 @@ struct soft_conn {
     int next_tx OVS_GUARDED;    /* First one not sent. */
     atomic_bool is_blocked;     /* Something in 'txs' waits for room. */
 
-    /* Set when data from the peer arrives. */
-    atomic_bool is_alive;
-
     /* The main thread's. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_list node;       /* In 'soft_conns'. */
@@ -214,7 +207,6 @@ struct soft_conn {
     uint32_t n_send_slots, n_recv_slots;
     struct ordma_srq *srq;      /* Feeds 'recv_slots', or null.  Constant while
                                  * packets can arrive. */
-    bool unconfirmed;           /* Accepted, but not known to the peer. */
     uint8_t tos, ttl;
 };
 
@@ -295,11 +287,6 @@ void soft_handle_cm_event(struct soft_dev *dev,
                           const struct roce_endpoint_event *event)
     OVS_REQUIRES(ordma_mutex);
 
-/* Notes that 'conn' is connected.  'mad' is what the peer says about it, or
- * null. */
-void soft_handle_connected(struct soft_conn *conn, const struct roce_mad *mad)
-    OVS_REQUIRES(ordma_mutex);
-
 /* rdma-soft.c. */
 
 struct soft_conn *soft_conn_create(void) OVS_REQUIRES(ordma_mutex);
@@ -310,11 +297,6 @@ void soft_conn_set_dev(struct soft_conn *conn, struct soft_dev *dev)
 void soft_conn_set_cm(struct soft_conn *conn, struct roce_cm *cm)
     OVS_REQUIRES(ordma_mutex);
 void soft_conn_unset_cm(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
-
-/* Notes whether 'conn', which we have accepted, waits for a sign that the peer
- * knows it. */
-void soft_conn_set_unconfirmed(struct soft_conn *conn, bool unconfirmed)
-    OVS_REQUIRES(ordma_mutex);
 
 /* Makes the queue pair of 'conn' ready for its peer, which is known from the
  * connection manager. */
@@ -339,14 +321,6 @@ void soft_conn_unlock(struct soft_conn *conn) OVS_RELEASES(conn->lock);
  * thread has to do with the connection any more that does not poll it. */
 void soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn,
                        struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
-
-/* Receives a batch from each of the receive queues of 'dev', unless it is too
- * early for that or another thread is at it.  Any thread. */
-void soft_dev_receive(struct soft_dev *dev, long long int now);
-
-/* Sends what 'conn' has to send, unless another thread is at it.  Any
- * thread. */
-void soft_conn_transmit(struct soft_conn *conn, long long int now);
 
 /* Members of the provider that are not in rdma-soft.c. */
 bool soft_next_event(struct ordma_event *) OVS_REQUIRES(ordma_mutex);

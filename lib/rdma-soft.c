@@ -13,7 +13,7 @@
 
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
-#include "random.h"
+#include "rdma-random.h"
 #include "rdma-route.h"
 #include "timeval.h"
 #include "util.h"
@@ -73,15 +73,6 @@ soft_conn_unset_cm(struct soft_conn *conn)
     }
 }
 
-void
-soft_conn_set_unconfirmed(struct soft_conn *conn, bool unconfirmed)
-{
-    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
-
-    dev->n_unconfirmed += unconfirmed - conn->unconfirmed;
-    conn->unconfirmed = unconfirmed;
-}
-
 static void
 soft_disconnect(struct ordma_conn *conn_)
     OVS_REQUIRES(ordma_mutex)
@@ -113,7 +104,6 @@ soft_destroy(struct ordma_conn *conn_)
     ovs_list_remove(&conn->node);
     if (conn_->dev) {
         soft_conn_unset_cm(conn);
-        soft_conn_set_unconfirmed(conn, false);
         dev->n_conns--;
     }
 
@@ -184,9 +174,12 @@ soft_dial(const struct ordma_dial *dial, void *aux, struct ordma_conn **connp)
 static struct roce_cm_side
 soft_conn_side(const struct soft_conn *conn)
 {
+    uint32_t psn;
+
+    ordma_random_bytes(&psn, sizeof psn);
     return (struct roce_cm_side) {
         .qpn = conn->up.qpn,
-        .recv_psn = random_uint32() & ROCE_PSN_MASK,
+        .recv_psn = psn & ROCE_PSN_MASK,
         .traffic_class = conn->tos,
         .ack_timeout = ACK_TIMEOUT_67_MS,
         .retry_count = RETRY_COUNT,
@@ -301,11 +294,13 @@ soft_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
         .local_ip = conn_->local,
         .remote_ip = conn_->remote,
         .service_id = soft_service_id(conn_->dst_port),
-        .src_port = random_range(16384) + 49152,
     };
     struct ordma_route route;
     struct roce_cm *cm;
     int error;
+
+    ordma_random_bytes(&target.src_port, sizeof target.src_port);
+    target.src_port |= 0xc000;  /* A dynamic port. */
 
     error = ordma_route_lookup(&conn_->remote, &conn_->local, &route);
     if (error) {
@@ -343,7 +338,6 @@ soft_accept(struct ordma_conn *conn_, const void *private_data, size_t len)
         error = soft_conn_bind(conn);
     }
     if (!error) {
-        soft_conn_set_unconfirmed(conn, true);
         soft_dev_flush(dev);
     }
     return error;
@@ -397,27 +391,6 @@ run_timers(struct soft_dev *dev, long long int now)
     } while (event.type != ROCE_CM_NONE);
 }
 
-/* Establishes connections that peers already use. */
-static void
-confirm_conns(struct soft_dev *dev, long long int now)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct soft_conn *conn;
-
-    soft_dev_receive(dev, now);
-    LIST_FOR_EACH (conn, node, &soft_conns) {
-        bool is_alive;
-
-        atomic_read_relaxed(&conn->is_alive, &is_alive);
-        if (conn->up.dev == &dev->up && conn->unconfirmed && is_alive
-            && conn->cm
-            && roce_cm_establish(conn->cm, now) == ROCE_CM_CONNECTED) {
-            soft_handle_connected(conn, NULL);
-            soft_conn_transmit(conn, now);
-        }
-    }
-}
-
 static void
 soft_run(void)
     OVS_REQUIRES(ordma_mutex)
@@ -428,9 +401,6 @@ soft_run(void)
     LIST_FOR_EACH_SAFE (dev, node, &soft_devs) {
         receive_mads(dev, now);
         run_timers(dev, now);
-        if (dev->n_unconfirmed) {
-            confirm_conns(dev, now);
-        }
         soft_dev_flush(dev);
         soft_dev_close_unused(dev);
     }
@@ -446,11 +416,6 @@ soft_wait(void)
         long long int deadline = roce_endpoint_deadline(&dev->ep);
 
         dev->wire->class->recv_wait(dev->wire, ROCE_WIRE_MAD);
-        if (dev->n_unconfirmed) {
-            for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
-                dev->wire->class->recv_wait(dev->wire, i);
-            }
-        }
         if (deadline == LLONG_MIN) {
             poll_immediate_wake();
         } else if (deadline != LLONG_MAX) {

@@ -57,6 +57,7 @@ rdma_headers = \
 	lib/rdma-peer.h \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \
+	lib/rdma-random.h \
 	lib/rdma-route.h \
 	lib/rdma-rq.h \
 	lib/rdma-session.h \

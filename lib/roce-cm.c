@@ -38,19 +38,19 @@ static const struct cm_state_info {
     [ROCE_CM_IDLE] =
     { "idle", 0, 0, -1, ROCE_CM_NONE, ROCE_CM_IDLE, false },
     [ROCE_CM_REQ_SENT] =
-    { "REQ sent", SECOND, 6, ROCE_MAD_REQ,
+    { "REQ sent", SECOND / 4, 7, ROCE_MAD_REQ,
       ROCE_CM_UNREACHABLE, ROCE_CM_TIMEWAIT, true },
     [ROCE_CM_REQ_RCVD] =
     { "REQ received", 10 * SECOND, 1, -1,
       ROCE_CM_UNREACHABLE, ROCE_CM_TIMEWAIT, true },
     [ROCE_CM_REP_SENT] =
-    { "REP sent", SECOND, 6, ROCE_MAD_REP,
+    { "REP sent", SECOND / 8, 6, ROCE_MAD_REP,
       ROCE_CM_UNREACHABLE, ROCE_CM_TIMEWAIT, true },
     [ROCE_CM_ESTABLISHED] =
     { "established", 0, 0, -1,
       ROCE_CM_NONE, ROCE_CM_ESTABLISHED, false },
     [ROCE_CM_DREQ_SENT] =
-    { "DREQ sent", SECOND, 4, ROCE_MAD_DREQ,
+    { "DREQ sent", SECOND / 4, 4, ROCE_MAD_DREQ,
       ROCE_CM_DISCONNECTED, ROCE_CM_TIMEWAIT, false },
     [ROCE_CM_TIMEWAIT] =
     { "time wait", 2 * SECOND, 1, -1,
@@ -185,18 +185,6 @@ roce_cm_reject(struct roce_cm *cm, uint16_t reason, const void *private_data,
     enter(cm, ROCE_CM_TIMEWAIT, now);
     post_reject(cm, reason, ROCE_ABOUT_REQ);
     return 0;
-}
-
-/* Tells 'cm' that its queue pair has received a packet from the peer, which
- * counts as an RTU. */
-enum roce_cm_event
-roce_cm_establish(struct roce_cm *cm, long long int now)
-{
-    if (cm->state != ROCE_CM_REP_SENT) {
-        return ROCE_CM_NONE;
-    }
-    enter(cm, ROCE_CM_ESTABLISHED, now);
-    return ROCE_CM_CONNECTED;
 }
 
 /* Starts to disconnect 'cm', or gives up connecting. */

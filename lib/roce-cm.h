@@ -34,7 +34,7 @@
  *                   |    | accept()                   |
  *        REP -> RTU |    v                            |
  *                   |  REP_SENT                       |
- *                   |    | RTU, or a packet on the QP |
+ *                   |    | RTU                        |
  *                   v    v                            |
  *                 ESTABLISHED                         |
  *      disconnect() |    | DREQ -> DREP               |
@@ -46,6 +46,10 @@
  *                      | two seconds
  *                      v
  *                     IDLE
+ *
+ * Only an RTU shows that the peer has received our REP.  A packet on the queue
+ * pair, which the specification lets count as one (volume 1, chapter 12), is
+ * forged by who guesses much less than our identifier of the connection.
  *
  * A REJ leads to TIMEWAIT from anywhere, and so does a peer that does not
  * answer.  In TIMEWAIT the connection still answers what the peer repeats
@@ -74,9 +78,9 @@
  * Repetition
  * ----------
  *
- * A REQ, REP or DREQ is repeated after 1, 2, 4, 8, 8... seconds until it is
- * answered or given up.  An MRA from the peer makes that wait, for a limited
- * time and a limited number of times.  A message is packed anew each time, so
+ * A REQ or DREQ is repeated after 250, 500, 1000... ms, a REP after 125, 250,
+ * 500... ms, until it is answered or given up.  An MRA from the peer makes
+ * that wait, for a limited time and a limited number of times.  A message is packed anew each time, so
  * nothing is queued: a flood of duplicates costs one answer per
  * roce_cm_output().
  *
@@ -188,7 +192,6 @@ int roce_cm_reject(struct roce_cm *, uint16_t reason,
                    const void *private_data, size_t private_len,
                    long long int now);
 
-enum roce_cm_event roce_cm_establish(struct roce_cm *, long long int now);
 void roce_cm_disconnect(struct roce_cm *, long long int now);
 
 enum roce_cm_event roce_cm_input(struct roce_cm *, const struct roce_mad *,

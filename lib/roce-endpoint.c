@@ -38,6 +38,7 @@ roce_endpoint_init(struct roce_endpoint *ep,
     ovs_assert(is_pow2(config->n_qps) && is_pow2(config->n_cms));
     memset(ep, 0, sizeof *ep);
     ep->config = *config;
+    config->random(&ep->secret, sizeof ep->secret);
     memset(config->qps, 0, config->n_qps * sizeof *config->qps);
     memset(config->cms, 0, config->n_cms * sizeof *config->cms);
     for (size_t i = 0; i < ARRAY_SIZE(ep->buckets); i++) {
@@ -55,9 +56,8 @@ make_number(struct roce_endpoint *ep, uint32_t index, uint32_t n,
     uint32_t number;
 
     do {
-        uint32_t noise = hash_2words(ep->n_numbers++, ep->config.secret);
-
-        number = ((noise & ~(n - 1)) | index) & mask;
+        ep->config.random(&number, sizeof number);
+        number = ((number & ~(n - 1)) | index) & mask;
     } while (number < ROCE_QPN_FIRST);
     return number;
 }
@@ -139,10 +139,6 @@ qp_input(struct roce_endpoint *ep, struct roce_endpoint_qp *slot,
         return;
     }
     event->qp = slot->qp;
-    if (slot->cm) {
-        event->cm = slot->cm;
-        event->type = roce_cm_establish(slot->cm, now);
-    }
 }
 
 /* Services
@@ -244,7 +240,7 @@ roce_endpoint_connect(struct roce_endpoint *ep, struct roce_cm_target *target,
 static bool
 admit(struct roce_endpoint *ep, const struct in6_addr *src, long long int now)
 {
-    uint32_t hash = hash_bytes(src, sizeof *src, ep->config.secret);
+    uint32_t hash = hash_bytes(src, sizeof *src, ep->secret);
     struct roce_bucket *bucket = &ep->buckets[hash % ROCE_ENDPOINT_N_GROUPS];
     uint64_t full = ep->config.req_burst * MILLION;
 

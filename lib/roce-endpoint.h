@@ -117,7 +117,7 @@ struct roce_endpoint_tx {
 
 struct roce_endpoint_config {
     uint64_t guid;              /* Random. */
-    uint32_t secret;            /* Random. */
+    void (*random)(void *, size_t n);   /* Fills in bytes hard to guess. */
     uint16_t max_mtu;           /* That we accept. */
     uint32_t max_half_open;
     uint32_t req_rate;
@@ -138,7 +138,7 @@ struct roce_bucket {
 
 struct roce_endpoint {
     struct roce_endpoint_config config;
-    uint32_t n_numbers;         /* Handed out so far. */
+    uint32_t secret;            /* Which group a source is in. */
     uint32_t n_cms;             /* All connections from here on are idle. */
     uint32_t mad_psn;
 

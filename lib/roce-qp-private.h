@@ -19,6 +19,7 @@ void roce_qp_fail(struct roce_qp *, enum roce_status,
 void roce_req_init(struct roce_requester *, const struct roce_qp_config *);
 void roce_req_input(struct roce_qp *, const struct roce_packet *,
                     long long int now);
+void roce_req_sent(struct roce_qp *, long long int now);
 void roce_req_run(struct roce_qp *);
 bool roce_req_is_sendable(const struct roce_qp *);
 void roce_req_build(struct roce_qp *, struct roce_tx *, long long int now);

@@ -235,8 +235,7 @@ roce_qp_needs_recv(const struct roce_qp *qp, const struct roce_flow *flow,
 /* Takes 'packet', which roce_packet_parse() made of what came along 'flow' at
  * 'now'.  The packet's payload is not needed afterward.
  *
- * Returns true if the packet is from the peer of 'qp' and 'qp' is alive, so
- * that the peer must have learned that the connection is established. */
+ * Returns false if it is none from the peer of 'qp', or 'qp' has ended. */
 bool
 roce_qp_input(struct roce_qp *qp, const struct roce_flow *flow,
               const struct roce_packet *packet, long long int now)
@@ -256,7 +255,7 @@ roce_qp_input(struct roce_qp *qp, const struct roce_flow *flow,
         return true;
     case ROCE_OP_CNP:
         qp->stats.rx_cnps++;
-        return false;
+        return true;
     case ROCE_OP_DATAGRAM:
     case ROCE_OP_UNKNOWN:
         break;
@@ -288,13 +287,24 @@ roce_qp_output(struct roce_qp *qp, struct roce_tx *tx, size_t max,
     return n;
 }
 
-/* Returns the time at which roce_qp_output() should be called next: LLONG_MIN
- * for now, LLONG_MAX for not before something else has happened. */
+/* Tells 'qp' that all packets that roce_qp_output() has returned have been
+ * sent or copied. */
+void
+roce_qp_sent(struct roce_qp *qp, long long int now)
+{
+    if (qp->state == ROCE_QP_READY) {
+        roce_req_sent(qp, now);
+    }
+}
+
+/* Returns the time at which roce_qp_sent() and roce_qp_output() should be
+ * called next: LLONG_MIN for now, LLONG_MAX for not before something else has
+ * happened. */
 long long int
 roce_qp_deadline(const struct roce_qp *qp)
 {
     return (qp->resp.reply != ROCE_REPLY_NONE || roce_req_is_sendable(qp)
-            ? LLONG_MIN : qp->req.timer);
+            || qp->req.has_early ? LLONG_MIN : qp->req.timer);
 }
 
 /* Returns how many bytes of messages wait to be sent, as far as they are not

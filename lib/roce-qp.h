@@ -34,15 +34,18 @@
  *
  *    - Once per batch of them, after posting and when the time that
  *      roce_qp_deadline() returns has come, call roce_qp_output() until it
- *      has nothing more, and send what it returns.
+ *      has nothing more, and send what it returns.  When that is done, call
+ *      roce_qp_sent().
  *
  *    - Collect completions with roce_qp_poll().
  *
  * A posted message is sent from where it is, and a received packet is copied
  * once, straight to its place in the posted buffer.  So memory that has been
- * posted belongs to the queue pair until its completion has been polled.  A
- * packet that roce_qp_output() returned points to posted memory: it must have
- * been sent, or copied, before the next roce_qp_poll().
+ * posted belongs to the queue pair until its completion has been polled.
+ * Packets that roce_qp_output() returned point to posted memory, and until
+ * roce_qp_sent() is called, a send that one of them belongs to does not
+ * complete, whatever the peer says, except when the queue pair ends: after
+ * that, they must be sent or forgotten before the next roce_qp_poll().
  *
  * Queue pairs can share buffers: ask roce_qp_needs_recv() about each packet
  * first, and post one to this queue pair if it says so.
@@ -66,6 +69,11 @@
  * sent again (go-back-N).  Nothing is queued twice, so no amount of negative
  * acknowledgments takes memory, and a repeated one for the same PSN does
  * nothing.
+ *
+ * The caller may still have to send packets from held_psn on, which is max_psn
+ * if it has none and less if some of them are sent again.  A reply that tells
+ * of packets behind that waits for roce_qp_sent(): the peer may have got them
+ * from another thread's hand, or it may be lying.
  *
  * An acknowledgment is asked for in the last packet of every message, in the
  * last one that the window admits, and every now and then in between.
@@ -222,6 +230,7 @@ struct roce_requester {
     uint32_t una_psn;
     uint32_t next_psn;
     uint32_t max_psn;
+    uint32_t held_psn;          /* See above: at most 'max_psn'. */
 
     /* Positions in the stream of bytes, modulo 2**32. */
     uint32_t una_pos;
@@ -241,6 +250,11 @@ struct roce_requester {
     uint8_t rnr_retries_left;
     uint8_t retry_count;
     uint8_t rnr_retry;
+
+    /* The latest reply that waits for roce_qp_sent(). */
+    bool has_early;
+    uint8_t early_syndrome;
+    uint32_t early_psn;
 };
 
 struct roce_responder {
@@ -309,6 +323,7 @@ bool roce_qp_input(struct roce_qp *, const struct roce_flow *,
                    const struct roce_packet *, long long int now);
 size_t roce_qp_output(struct roce_qp *, struct roce_tx *, size_t max,
                       long long int now);
+void roce_qp_sent(struct roce_qp *, long long int now);
 long long int roce_qp_deadline(const struct roce_qp *);
 uint32_t roce_qp_backlog(const struct roce_qp *);
 

@@ -28,6 +28,7 @@ roce_req_init(struct roce_requester *req, const struct roce_qp_config *config)
     req->una_psn = config->send_psn;
     req->next_psn = config->send_psn;
     req->max_psn = config->send_psn;
+    req->held_psn = config->send_psn;
     req->max_packets = config->max_packets;
     req->max_bytes = config->max_bytes;
     req->ask_every = MIN(MAX_UNASKED, DIV_ROUND_UP(config->max_packets, 2));
@@ -96,14 +97,14 @@ complete_before(struct roce_qp *qp, uint32_t psn)
 }
 
 /* Notes that the peer has all packets before 'psn', which is neither before
- * 'una_psn' nor behind 'max_psn'.  Returns true if that is news. */
-static bool
+ * 'una_psn' nor behind 'held_psn'. */
+static void
 acknowledge(struct roce_qp *qp, uint32_t psn, long long int now)
 {
     struct roce_requester *req = &qp->req;
 
     if (psn == req->una_psn) {
-        return false;
+        return;
     }
     complete_before(qp, psn);
     req->una_psn = psn;
@@ -116,7 +117,6 @@ acknowledge(struct roce_qp *qp, uint32_t psn, long long int now)
     } else {
         start_timer(req, now);
     }
-    return true;
 }
 
 static void
@@ -167,6 +167,46 @@ handle_nak(struct roce_qp *qp, uint8_t syndrome)
     }
 }
 
+/* Takes a reply with 'syndrome', which says that the peer has all packets
+ * before 'psn'. */
+static void
+take_reply(struct roce_qp *qp, uint32_t psn, uint8_t syndrome,
+           long long int now)
+{
+    enum roce_syndrome_kind kind = roce_syndrome_kind(syndrome);
+
+    acknowledge(qp, psn, now);
+    if (kind == ROCE_SYNDROME_RNR) {
+        handle_not_ready(qp, syndrome, now);
+    } else if (kind == ROCE_SYNDROME_NAK) {
+        handle_nak(qp, syndrome);
+    }
+}
+
+/* Keeps a reply for roce_req_sent(), unless a later one is there. */
+static void
+keep_reply(struct roce_requester *req, uint32_t psn, uint8_t syndrome)
+{
+    if (!req->has_early || roce_psn_diff(psn, req->early_psn) >= 0) {
+        req->has_early = true;
+        req->early_psn = psn;
+        req->early_syndrome = syndrome;
+    }
+}
+
+/* Does what roce_qp_sent() is for. */
+void
+roce_req_sent(struct roce_qp *qp, long long int now)
+{
+    struct roce_requester *req = &qp->req;
+
+    req->held_psn = req->max_psn;
+    if (req->has_early) {
+        req->has_early = false;
+        take_reply(qp, req->early_psn, req->early_syndrome, now);
+    }
+}
+
 /* Takes an acknowledgment or negative acknowledgment. */
 void
 roce_req_input(struct roce_qp *qp, const struct roce_packet *packet,
@@ -185,11 +225,10 @@ roce_req_input(struct roce_qp *qp, const struct roce_packet *packet,
         qp->stats.rx_ghosts++;
         return;
     }
-    acknowledge(qp, psn, now);
-    if (kind == ROCE_SYNDROME_RNR) {
-        handle_not_ready(qp, packet->syndrome, now);
-    } else if (kind == ROCE_SYNDROME_NAK) {
-        handle_nak(qp, packet->syndrome);
+    if (roce_psn_diff(psn, req->held_psn) > 0) {
+        keep_reply(req, psn, packet->syndrome);
+    } else {
+        take_reply(qp, psn, packet->syndrome, now);
     }
 }
 
@@ -295,6 +334,9 @@ roce_req_build(struct roce_qp *qp, struct roce_tx *tx, long long int now)
         slot->first_psn = req->next_psn;
         req->seen++;
     }
+    if (roce_psn_diff(packet.psn, req->held_psn) < 0) {
+        req->held_psn = packet.psn;
+    }
     advance(req, len, ends);
     packet.ack_req = must_ask(req, ends, qp->mtu);
     roce_packet_build(&packet, tx);
@@ -313,4 +355,5 @@ roce_req_flush(struct roce_requester *req, enum roce_status first)
         first = ROCE_FLUSHED;
     }
     req->next = req->seen = req->posted;
+    req->has_early = false;
 }

@@ -10,6 +10,7 @@ rdma_ovstest_sources = \
 	tests/test-rdma-msg.c \
 	tests/test-rdma-offload.c \
 	tests/test-rdma-provider.c \
+	tests/test-rdma-soft.c \
 	tests/test-roce-cm.c \
 	tests/test-roce-endpoint.c \
 	tests/test-roce-fuzz.c \

@@ -3,12 +3,14 @@
 #
 # Sends packets that nobody asked for to a RoCEv2 endpoint.
 #
-# usage: roce-flood.py SOURCE DESTINATION SECONDS [hello]
+# usage: roce-flood.py SOURCE DESTINATION SECONDS [hello | spray]
 #
 # A quarter each are noise, packets for queue pairs that are not there,
 # management datagrams with a bad ICRC, and requests for connections.  With
 # "hello", all are requests that an rdma port without options accepts, one every
-# 10 ms.
+# 10 ms.  With "spray", each such request is followed by packets of all kinds
+# for the queue pair that the answer names, which this program reads off the
+# interface, as if someone without a view of it had tried all queue pairs.
 
 import random
 import socket
@@ -67,14 +69,61 @@ def request(source, destination, private_data=b''):
     return datagram(header + bytes(body))
 
 
+class Answers:
+    """The REPs from 'source' that arrive at this host, whoever they are for."""
+
+    HEADERS = 14 + 20 + 8 + 12 + 8 + 24
+
+    def __init__(self, source):
+        self.source = source
+        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
+                                  socket.htons(0x800))
+        self.sock.settimeout(1)
+
+    def next(self):
+        """Returns queue pair number and first PSN of the next one."""
+        while True:
+            frame = self.sock.recv(2048)
+            body = frame[self.HEADERS:]
+            if (frame[26:30] == self.source and len(body) > 200
+                    and frame[self.HEADERS - 8:][:2] == b'\0\x13'):
+                return (int.from_bytes(body[12:15], 'big'),
+                        int.from_bytes(body[20:23], 'big'))
+
+
+def spray(source, destination, sock, answers):
+    """Yields a forged request, and then what could be taken for traffic."""
+    port = sock.getsockname()[1]
+    yield seal(source, destination, request(source, destination, hello()), port)
+    qpn, psn = answers.next()
+    for i in range(2000):
+        opcode = random.choice([0, 2, 4, 0x0a, 0x11, 0x11, 0x81])
+        guess = psn if i % 100 == 99 else random.getrandbits(24)
+        yield seal(source, destination,
+                   struct.pack('!BBHII', opcode, 0x40, 0xffff, qpn, guess)
+                   + struct.pack('!I', 0x1f000000), port)
+
+
+def spray_all(source, destination, sock, answers, end):
+    n = 0
+    while time.monotonic() < end:
+        for packet in spray(source, destination, sock, answers):
+            sock.sendto(packet, (socket.inet_ntoa(destination), PORT))
+        n += 1
+        time.sleep(0.5)
+    print(n)
+
+
 def main():
     source, destination = (socket.inet_aton(a) for a in sys.argv[1:3])
     end = time.monotonic() + float(sys.argv[3])
     says_hello = sys.argv[4:] == ['hello']
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
-    sock.bind((sys.argv[1], 0 if says_hello else PORT))
+    sock.bind((sys.argv[1], 0 if len(sys.argv) > 4 else PORT))
     port = sock.getsockname()[1]
+    if sys.argv[4:] == ['spray']:
+        return spray_all(source, destination, sock, Answers(destination), end)
 
     kinds = [lambda: seal(source, destination,
                           request(source, destination, hello()), port)

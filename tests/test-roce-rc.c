@@ -181,9 +181,10 @@ feed_reply(uint8_t syndrome, int n)
     });
 }
 
-/* Collects what the end sends and returns how many packets that are. */
+/* Collects what the end wants to send, without sending it, and returns how
+ * many packets that are. */
 static size_t
-drain(void)
+take(void)
 {
     size_t n = roce_qp_output(&rig.a.qp, rig.tx, TX_BATCH, rig.now);
 
@@ -193,6 +194,16 @@ drain(void)
         ovs_assert(!roce_packet_parse(rig.bytes[i], len, &rig.out[i]));
         ovs_assert(rig.out[i].dst_qpn == 0x102);
     }
+    return n;
+}
+
+/* Sends what the end wants to send and returns how many packets that are. */
+static size_t
+drain(void)
+{
+    size_t n = take();
+
+    roce_qp_sent(&rig.a.qp, rig.now);
     return n;
 }
 
@@ -436,6 +447,86 @@ test_ghosts(void)
     expect_no_completion();
     feed_reply(ROCE_SYN_ACK, 0);
     expect_completion(false, 0, ROCE_OK);
+}
+
+/* The peer acknowledges what is not sent yet: a send completes once no packet
+ * of it waits, because its memory can be used for something else then. */
+static void
+test_early(void)
+{
+    send_message(1024);
+    send_message(2048);
+    ovs_assert(take() == 3);
+    feed_reply(ROCE_SYN_ACK, 0);
+    feed_reply(ROCE_SYN_ACK, 1);
+    feed_reply(ROCE_SYN_ACK, 0);
+    feed_reply(ROCE_SYN_ACK, 3);                /* Not even built. */
+    expect_no_completion();
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == LLONG_MIN);
+    roce_qp_sent(&rig.a.qp, rig.now);
+    expect_completion(false, 0, ROCE_OK);
+    expect_no_completion();
+    ovs_assert(rig.a.qp.stats.rx_ghosts == 1);
+    feed_reply(ROCE_SYN_ACK, 2);
+    expect_completion(false, 1, ROCE_OK);
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == LLONG_MAX);
+}
+
+/* The first copy has arrived, and the second one waits to be sent, behind
+ * another message. */
+static void
+test_early_again(void)
+{
+    send_message(1024);
+    ovs_assert(drain() == 1);
+    rig.now += 16777;
+    send_message(1024);
+    ovs_assert(take() == 2);
+    feed_reply(ROCE_SYN_ACK, 0);
+    expect_no_completion();
+    roce_qp_sent(&rig.a.qp, rig.now);
+    expect_completion(false, 0, ROCE_OK);
+    expect_no_completion();
+}
+
+/* Negative acknowledgments wait likewise, and are not heeded twice. */
+static void
+test_early_nak(void)
+{
+    send_message(1024);
+    send_message(1024);
+    ovs_assert(take() == 2);
+    feed_reply(ROCE_SYN_RNR | 1, 1);
+    expect_no_completion();
+    roce_qp_sent(&rig.a.qp, rig.now);
+    expect_completion(false, 0, ROCE_OK);
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == rig.now + 10);
+    rig.now += 10;
+    ovs_assert(take() == 1);
+    feed_reply(ROCE_SYN_NAK_SEQ, 1);
+    roce_qp_sent(&rig.a.qp, rig.now);
+    ovs_assert(take() == 1);
+    feed_reply(ROCE_SYN_ACK, 1);
+    feed_reply(ROCE_SYN_NAK_SEQ, 1);            /* Late. */
+    roce_qp_sent(&rig.a.qp, rig.now);
+    expect_completion(false, 1, ROCE_OK);
+    expect_no_completion();
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == LLONG_MAX);
+}
+
+/* What waited goes when the queue pair ends. */
+static void
+test_early_end(void)
+{
+    send_message(1024);
+    send_message(1024);
+    ovs_assert(take() == 2);
+    feed_reply(ROCE_SYN_ACK, 1);
+    roce_qp_stop(&rig.a.qp, ROCE_STOPPED);
+    roce_qp_sent(&rig.a.qp, rig.now);
+    expect_completion(false, 0, ROCE_FLUSHED);
+    expect_completion(false, 1, ROCE_FLUSHED);
+    ovs_assert(roce_qp_deadline(&rig.a.qp) == LLONG_MAX);
 }
 
 static void
@@ -806,7 +897,8 @@ test_directed(void)
     static void (*const tests[])(void) = {
         test_segments, test_window_packets, test_window_bytes, test_backlog,
         test_gap_reported, test_gap_reported_again, test_not_ready,
-        test_timer, test_ask_every, test_ghosts, test_timeout,
+        test_timer, test_ask_every, test_ghosts, test_early, test_early_again,
+        test_early_nak, test_early_end, test_timeout,
         test_post_after_end, test_refused_by_peer, test_rnr_retries,
         test_rnr_endless,
         test_unsignalled, test_receive, test_not_asked, test_duplicates,
@@ -974,6 +1066,7 @@ transmit(struct world *world, int from)
                 launch(world, !from, &tx[i]);
             }
         }
+        roce_qp_sent(&e->qp, world->now);
     } while (n == TX_BATCH);
 }
 

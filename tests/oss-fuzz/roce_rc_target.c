@@ -66,6 +66,9 @@ check_indices(const struct rc_fuzz *f)
     ovs_assert(resp->done - resp->polled <= resp->posted - resp->polled);
     ovs_assert(roce_psn_diff(req->next_psn, req->una_psn) >= 0);
     ovs_assert(roce_psn_diff(req->max_psn, req->next_psn) >= 0);
+    ovs_assert(roce_psn_diff(req->max_psn, req->held_psn) >= 0);
+    ovs_assert(f->qp.state == ROCE_QP_ERROR
+               || roce_psn_diff(req->held_psn, req->una_psn) >= 0);
 }
 
 static void
@@ -129,7 +132,7 @@ rc_input(struct rc_fuzz *f, uint8_t opcode, uint32_t base_psn)
 }
 
 static void
-rc_output(struct rc_fuzz *f, size_t max)
+rc_output(struct rc_fuzz *f, size_t max, bool is_sent)
 {
     struct roce_tx tx[16];
     size_t n = roce_qp_output(&f->qp, tx, MIN(max, ARRAY_SIZE(tx)), f->now);
@@ -141,6 +144,9 @@ rc_output(struct rc_fuzz *f, size_t max)
 
         ovs_assert(!roce_packet_parse(copy, len, &packet));
         ovs_assert(roce_opcode_fits(packet.op, packet.payload_len, RC_MTU));
+    }
+    if (is_sent) {
+        roce_qp_sent(&f->qp, f->now);
     }
 }
 
@@ -155,7 +161,7 @@ rc_step(struct rc_fuzz *f)
     case 2: rc_input(f, op >> 3, f->qp.resp.psn); break;
     case 3: rc_input(f, (op >> 3) % 6, f->qp.resp.psn); break;
     case 4: rc_input(f, ROCE_RC_ACK, f->qp.req.una_psn); break;
-    case 5: rc_output(f, op >> 3); break;
+    case 5: rc_output(f, op >> 3, op & 0x10); break;
     case 6: f->now += 1 << (op >> 3) % 24; break;
     case 7: rc_poll(f); break;
     }
