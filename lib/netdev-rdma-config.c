@@ -31,7 +31,7 @@ VLOG_DEFINE_THIS_MODULE(netdev_rdma_config);
 struct config {
     struct netdev_tunnel_config tnl;
     struct netdev_rdma_options options;
-    int n_rxq, n_rxq_desc, n_txq_desc, max_peers;
+    int n_rxq, n_rxq_desc, n_txq_desc, max_peers, idle_timeout;
 };
 
 #define MAX_PEERS 1024
@@ -278,7 +278,7 @@ parse_option(const char *name, const char *option, const char *value,
         return parse_int(option, value, 1, MAX_PEERS, &config->max_peers);
     } else if (!strcmp(option, "idle_timeout")) {
         return parse_int(option, value, 1, MAX_IDLE_TIMEOUT,
-                         &config->options.idle_timeout);
+                         &config->idle_timeout);
     } else if (!strcmp(option, "provider")) {
         return parse_provider(value, &config->options);
     } else if (!strcmp(option, "rdma-dev")) {
@@ -330,7 +330,7 @@ parse_args(const char *name, const struct smap *args, struct config *config)
     config->n_rxq_desc = NETDEV_RDMA_DEFAULT_RXQ_DESC;
     config->n_txq_desc = NETDEV_RDMA_DEFAULT_DESC;
     config->max_peers = NETDEV_RDMA_DEFAULT_PEERS;
-    config->options.idle_timeout = NETDEV_RDMA_DEFAULT_IDLE_TIMEOUT;
+    config->idle_timeout = NETDEV_RDMA_DEFAULT_IDLE_TIMEOUT;
     parse_provider("auto", &config->options);
 
     SMAP_FOR_EACH (node, args) {
@@ -348,43 +348,86 @@ parse_args(const char *name, const struct smap *args, struct config *config)
     return error ? error : check_config(config);
 }
 
-/* Checks 'config' against what the system has.
- *
- * A device that vanishes later is no error: it may come back, and OVS would
- * delete the port. */
+/* Checks that the device that 'config' names, if any, exists.  One that
+ * vanishes later is no error: it may come back, and OVS would delete the
+ * port. */
 static char *
-check_environment(const struct netdev_rdma *dev, const struct config *config)
+check_rdma_dev(const struct netdev_rdma *dev, const struct config *config)
     OVS_REQUIRES(ordma_mutex)
 {
     /* Without a provider by name, a device by name is an RDMA device. */
     const struct ordma_provider *provider
         = (config->options.provider ? config->options.provider
            : &ordma_verbs_provider);
+    const char *rdma_dev = config->options.rdma_dev;
+    struct sset names = SSET_INITIALIZER(&names);
+    char *error = NULL;
+
+    if (!rdma_dev[0] || !strcmp(rdma_dev, dev->options.rdma_dev)) {
+        return NULL;
+    }
+    provider->enumerate(&names);
+    if (!sset_contains(&names, rdma_dev)) {
+        char *list = sset_join(&names, ", ", "");
+
+        error = error_new("options:rdma-dev=%s does not exist, this host "
+                          "has: %s", rdma_dev,
+                          list[0] ? list : "no RDMA device");
+        free(list);
+    }
+    sset_destroy(&names);
+    return error;
+}
+
+/* Returns the parameters of 'dev' with 'config'. */
+static struct netdev_rdma_params
+get_params(const struct netdev_rdma *dev, const struct config *config)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct netdev_rdma_params want = dev->want;
+
+    want.n_rxq = config->n_rxq;
+    want.n_rxq_desc = config->n_rxq_desc;
+    want.n_txq_desc = config->n_txq_desc;
+    return want;
+}
+
+/* Checks 'config' against what the system has.  That includes memory, because
+ * there is no other way to tell people if it is missing: pools that nobody
+ * refers to stay until the port is reconfigured, which is soon. */
+static char *
+check_environment(const struct netdev_rdma *dev, const struct config *config)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct netdev_rdma_params want = get_params(dev, config);
+    struct netdev_rdma_pools pools;
+    char *error;
 
     if (!dpdk_available()) {
         return error_new("type=rdma needs DPDK, run \"ovs-vsctl set "
                          "Open_vSwitch . other_config:dpdk-init=true\"");
     }
-    if (config->options.rdma_dev[0]
-        && strcmp(config->options.rdma_dev, dev->options.rdma_dev)) {
-        struct sset names = SSET_INITIALIZER(&names);
-        char *error = NULL;
-
-        provider->enumerate(&names);
-        if (!sset_contains(&names, config->options.rdma_dev)) {
-            char *list = sset_join(&names, ", ", "");
-
-            error = error_new("options:rdma-dev=%s does not exist, this host "
-                              "has: %s", config->options.rdma_dev,
-                              list[0] ? list : "no RDMA device");
-            free(list);
-        }
-        sset_destroy(&names);
-        if (error) {
-            return error;
-        }
+    error = check_rdma_dev(dev, config);
+    if (!error) {
+        error = netdev_rdma_pools_get(&want, dev->has_offload, &pools);
     }
-    return NULL;
+    if (!error) {
+        netdev_rdma_pools_unref(&pools);
+    }
+    return error;
+}
+
+/* Returns true if 'a' and 'b' differ in what sessions depend on. */
+static bool
+need_restart(const struct netdev_tunnel_config *a,
+             const struct netdev_tunnel_config *b_)
+{
+    struct netdev_tunnel_config b = *b_;
+
+    b.tos = a->tos;
+    b.tos_inherit = a->tos_inherit;
+    b.ttl = a->ttl;
+    return memcmp(a, &b, sizeof b);
 }
 
 /* Makes 'config' the configuration of 'dev'. */
@@ -395,25 +438,28 @@ apply_config(struct netdev_rdma *dev, const struct config *config)
     struct netdev_tunnel_config *old
         = ovsrcu_get_protected(struct netdev_tunnel_config *,
                                &dev->tnl_config);
-    struct netdev_rdma_params want = dev->want;
+    struct netdev_rdma_params want = get_params(dev, config);
+    bool restart = (need_restart(old, &config->tnl)
+                    || memcmp(&config->options, &dev->options,
+                              sizeof dev->options));
 
-    want.n_rxq = config->n_rxq;
-    want.n_rxq_desc = config->n_rxq_desc;
-    want.n_txq_desc = config->n_txq_desc;
-    want.max_peers = config->tnl.ip_dst_flow ? config->max_peers : 0;
     if (memcmp(&want, &dev->want, sizeof want)) {
         dev->want = want;
         netdev_request_reconfigure(&dev->up);
     }
-    if (memcmp(old, &config->tnl, sizeof *old)
-        || memcmp(&config->options, &dev->options, sizeof dev->options)) {
-        ovsrcu_set(&dev->tnl_config,
-                   xmemdup(&config->tnl, sizeof config->tnl));
-        ovsrcu_postpone(free, old);
-        dev->options = config->options;
+    ovsrcu_set(&dev->tnl_config, xmemdup(&config->tnl, sizeof config->tnl));
+    dev->options = config->options;
+    dev->max_peers = config->max_peers;
+    dev->idle_timeout = config->idle_timeout;
+    if (restart) {
         netdev_rdma_restart(dev);
+    } else {
+        netdev_rdma_update(dev);
+    }
+    if (memcmp(old, &config->tnl, sizeof *old)) {
         netdev_change_seq_changed(&dev->up);
     }
+    ovsrcu_postpone(free, old);
 }
 
 int
@@ -509,17 +555,14 @@ netdev_rdma_get_config(const struct netdev *netdev, struct smap *args)
     ovs_mutex_lock(&ordma_mutex);
     put_tunnel_config(args, ovsrcu_get(struct netdev_tunnel_config *,
                                        &dev->tnl_config));
-    put_int(args, "n_rxq", dev->have.n_rxq, 1);
-    put_int(args, "n_rxq_desc", dev->have.n_rxq_desc,
+    put_int(args, "n_rxq", dev->want.n_rxq, 1);
+    put_int(args, "n_rxq_desc", dev->want.n_rxq_desc,
+            NETDEV_RDMA_DEFAULT_RXQ_DESC);
+    put_int(args, "n_txq_desc", dev->want.n_txq_desc,
             NETDEV_RDMA_DEFAULT_DESC);
-    put_int(args, "n_txq_desc", dev->have.n_txq_desc,
-            NETDEV_RDMA_DEFAULT_DESC);
-    if (dev->have.max_peers) {
-        put_int(args, "max_peers", dev->have.max_peers,
-                NETDEV_RDMA_DEFAULT_PEERS);
-        put_int(args, "idle_timeout", dev->options.idle_timeout,
-                NETDEV_RDMA_DEFAULT_IDLE_TIMEOUT);
-    }
+    put_int(args, "max_peers", dev->max_peers, NETDEV_RDMA_DEFAULT_PEERS);
+    put_int(args, "idle_timeout", dev->idle_timeout,
+            NETDEV_RDMA_DEFAULT_IDLE_TIMEOUT);
     if (dev->options.provider) {
         smap_add(args, "provider", dev->options.provider->name);
     }

@@ -7,8 +7,8 @@
 #define NETDEV_RDMA_PRIVATE_H 1
 
 #include "dp-packet.h"
-#include "netdev-rdma-mesh.h"
 #include "netdev-provider.h"
+#include "netdev-rdma-peers.h"
 #include "ovs-rcu.h"
 #include "rdma-msg.h"
 #include "rdma-peer.h"
@@ -22,7 +22,8 @@
  * A tunnel class that PMD threads poll.  See Documentation/topics/rdma/.
  *
  * Files: netdev-rdma.c has the class and the control path,
- * netdev-rdma-config.c the options, netdev-rdma-tx.c and netdev-rdma-rx.c what
+ * netdev-rdma-config.c the options, netdev-rdma-pools.c the buffers,
+ * netdev-rdma-peers.c the peers, netdev-rdma-tx.c and netdev-rdma-rx.c what
  * PMD threads run.
  *
  * Threads
@@ -65,7 +66,6 @@
 struct netdev_rdma_options {
     const struct ordma_provider *provider; /* Null for "auto". */
     char rdma_dev[64];          /* Empty for any. */
-    int idle_timeout;           /* Of peers with remote_ip=flow, seconds. */
 };
 
 /* Parameters that PMD threads depend on: netdev_rdma_reconfigure() makes what
@@ -73,7 +73,6 @@ struct netdev_rdma_options {
 struct netdev_rdma_params {
     int n_rxq, n_txq;
     int n_rxq_desc, n_txq_desc;
-    int max_peers;              /* 0 unless remote_ip=flow. */
     int mtu;
     int numa_id;
 };
@@ -85,8 +84,17 @@ struct netdev_rdma_queue {
     struct ovs_spin lock;       /* Send queues: taken if the ID is shared. */
 
     /* Receive queues: ID of the thread that polls, at first that of the main
-     * thread.  Read by those that send. */
+     * thread, read by those that send; what it polls, or null. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE) atomic_uint poller;
+    OVSRCU_TYPE(struct ordma_cq *) cq;
+};
+
+/* Memory for what a port receives and sends. */
+struct netdev_rdma_pools {
+    struct ordma_pool *rx;      /* Messages received. */
+    struct ordma_pool *tx;      /* Messages to send, frames copied. */
+    struct ordma_pool *big;     /* What is too long for 'tx'; the same pool
+                                 * unless the port has offloads. */
 };
 
 struct netdev_rdma {
@@ -94,8 +102,8 @@ struct netdev_rdma {
 
     /* Read by PMD threads, changed by the main thread. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
-    ordma_session_slot session; /* Session that is up, or null. */
-    struct netdev_rdma_mesh mesh;   /* Instead, with remote_ip=flow. */
+    ordma_session_slot session; /* With a fixed remote_ip: session that is up,
+                                 * or null. */
     atomic_bool is_up;          /* NETDEV_UP. */
     OVSRCU_TYPE(struct netdev_tunnel_config *) tnl_config;
 
@@ -103,28 +111,27 @@ struct netdev_rdma {
      * port. */
     struct netdev_rdma_queue *txqs; /* By queue ID, have.n_txq of them. */
     struct netdev_rdma_queue *rxqs; /* Likewise, have.n_rxq. */
-    struct ordma_pool *rx_pool; /* Messages received. */
-    struct ordma_pool *tx_pool; /* Messages to send, frames copied. */
-    struct ordma_pool *big_pool; /* What is too long for 'tx_pool'; the same
-                                  * pool unless 'has_offload'. */
+    struct netdev_rdma_pools pools;
     uint32_t max_frame;         /* Longest frame, Ethernet header included. */
     uint32_t max_tso_frame;     /* Longest frame yet to be cut to segments. */
     bool has_offload;           /* Is userspace-tso-enable set? */
+
+    struct netdev_rdma_peers peers;
 
     /* The main thread's. */
     struct ovs_list node OVS_GUARDED;   /* In 'netdev_rdma_list'. */
     struct netdev_rdma_params want OVS_GUARDED_BY(ordma_mutex);
     struct netdev_rdma_params have OVS_GUARDED_BY(ordma_mutex);
     struct netdev_rdma_options options OVS_GUARDED_BY(ordma_mutex);
-    struct ordma_peer *peer OVS_GUARDED_BY(ordma_mutex);
-    const struct ordma_provider *provider OVS_GUARDED_BY(ordma_mutex);
+    int max_peers OVS_GUARDED_BY(ordma_mutex);
+    int idle_timeout OVS_GUARDED_BY(ordma_mutex);   /* In seconds. */
+    struct ordma_cqs *cqs OVS_GUARDED_BY(ordma_mutex);
     const char *provider_reason OVS_GUARDED_BY(ordma_mutex);
-    bool recheck_provider OVS_GUARDED_BY(ordma_mutex);
+    bool changed OVS_GUARDED_BY(ordma_mutex);   /* Has a peer changed? */
     struct ordma_stats stats OVS_GUARDED_BY(ordma_mutex);
     struct eth_addr mac OVS_GUARDED_BY(ordma_mutex);
     unsigned int carrier_resets OVS_GUARDED_BY(ordma_mutex);
     bool carrier OVS_GUARDED_BY(ordma_mutex);
-    bool reconfigured OVS_GUARDED_BY(ordma_mutex); /* At least once. */
 };
 
 /* Receive queue.  Owned by the PMD thread that polls it. */
@@ -132,19 +139,15 @@ struct netdev_rdma_rxq {
     struct netdev_rxq up;
     struct ordma_stats *stats;  /* In 'rxqs' of the port. */
 
-    /* Messages that do not fit into the last batch returned.  They belong to
-     * the lane 'lane' of the session 'session_serial', which may have ended
-     * since, so that nothing of it is referred to. */
-    uint64_t session_serial;
-    unsigned int lane;
+    /* Messages of 'link' that do not fit into the last batch returned.  Its
+     * lane is held while there are any, see ordma_lane_hold(). */
+    const struct ordma_link *link;
     int n_msgs;                 /* In 'msgs'. */
     int next_msg;               /* First element of 'msgs' still ours. */
     bool in_msg;                /* 'cursor' walks over msgs[next_msg]. */
+    bool in_round;              /* poll_cq() has not come to an end. */
     struct ordma_cursor cursor;
     struct rte_mbuf *msgs[ORDMA_MAX_BURST];
-
-    unsigned int next_lane;     /* Own lane to poll first, for fairness. */
-    size_t next_dest;           /* Peer to poll first, likewise. */
 };
 
 extern const struct netdev_class netdev_rdma_class;
@@ -213,9 +216,9 @@ void netdev_rdma_rxq_purge(struct netdev_rdma_rxq *rxq);
 /* Registers the commands of ovs-appctl. */
 int netdev_rdma_show_init(void);
 
-/* Adds the state of 'dev' to 'smap'. */
-void netdev_rdma_get_status__(const struct netdev_rdma *dev,
-                              struct smap *smap) OVS_REQUIRES(ordma_mutex);
+/* Adds the state of 'dev' to 'smap', as for the status column. */
+void netdev_rdma_add_status(const struct netdev_rdma *dev, struct smap *smap)
+    OVS_REQUIRES(ordma_mutex);
 
 /* Stores in 'totals' what all the queues of 'dev' have counted. */
 void netdev_rdma_sum_counters(struct netdev_rdma *dev,
@@ -228,5 +231,16 @@ void netdev_rdma_counter_name(enum ordma_counter counter,
 
 /* Makes 'dev' connect anew, with the options and parameters in force. */
 void netdev_rdma_restart(struct netdev_rdma *dev) OVS_REQUIRES(ordma_mutex);
+
+/* Has sessions to come, and what is independent of sessions, follow the
+ * options of 'dev' that need no reconnecting: tos, ttl, max_peers,
+ * idle_timeout. */
+void netdev_rdma_update(struct netdev_rdma *dev) OVS_REQUIRES(ordma_mutex);
+
+/* Finds or creates the pools for 'params', in '*pools'.  Returns null, or an
+ * error for the caller to free if there is no memory. */
+char *netdev_rdma_pools_get(const struct netdev_rdma_params *params,
+                            bool has_offload, struct netdev_rdma_pools *pools);
+void netdev_rdma_pools_unref(struct netdev_rdma_pools *pools);
 
 #endif /* netdev-rdma-private.h */

@@ -27,10 +27,6 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
  * whose headroom only grows by that.  The records of other messages are copied
  * to buffers of their own, because a packet needs headroom in front of it. */
 
-/* Peers polled by one call at most: so many polls that find nothing take about
- * as long as the processing of a batch. */
-#define MAX_DESTS_PER_POLL 32
-
 /* Where packets go. */
 struct rx_target {
     struct netdev_rdma *dev;
@@ -78,7 +74,7 @@ set_metadata(struct dp_packet *packet, const struct ordma_session *session,
 }
 
 /* Notes in 'packet' what its sender has left to others.  Returns false if that
- * makes no sense. */
+ * is invalid. */
 static bool
 take_offload(const struct netdev_rdma *dev, const struct ordma_record *rec,
              struct dp_packet *packet)
@@ -152,8 +148,8 @@ static void
 deliver_copy(struct rx_target *target, const struct ordma_record *rec)
 {
     const struct netdev_rdma *dev = target->dev;
-    const struct ordma_pool *pool = (rec->frame_len <= dev->tx_pool->data_len
-                                     ? dev->tx_pool : dev->big_pool);
+    const struct ordma_pool *pool = (rec->frame_len <= dev->pools.tx->data_len
+                                     ? dev->pools.tx : dev->pools.big);
     struct rte_mbuf *mbuf;
 
     if (!admit(target, rec)) {
@@ -178,6 +174,12 @@ finish_message(struct netdev_rdma_rxq *rxq)
     rxq->in_msg = false;
 }
 
+static bool
+has_messages(const struct netdev_rdma_rxq *rxq)
+{
+    return rxq->next_msg < rxq->n_msgs;
+}
+
 /* Returns how many frames the first message that 'rxq' still has, has left. */
 static unsigned int
 count_left(const struct netdev_rdma_rxq *rxq)
@@ -198,7 +200,7 @@ count_left(const struct netdev_rdma_rxq *rxq)
 static void
 purge(struct netdev_rdma_rxq *rxq, enum ordma_counter reason)
 {
-    while (rxq->next_msg < rxq->n_msgs) {
+    while (has_messages(rxq)) {
         ordma_stats_add(rxq->stats, reason, count_left(rxq));
         finish_message(rxq);
     }
@@ -207,7 +209,10 @@ purge(struct netdev_rdma_rxq *rxq, enum ordma_counter reason)
 void
 netdev_rdma_rxq_purge(struct netdev_rdma_rxq *rxq)
 {
-    purge(rxq, ORDMA_RX_TEARDOWN_DROPS);
+    if (has_messages(rxq)) {
+        purge(rxq, ORDMA_RX_TEARDOWN_DROPS);
+        ordma_lane_hold(rxq->link->lane, false);
+    }
 }
 
 /* Ends the connection of 'target' because its peer has sent nonsense, and
@@ -278,131 +283,87 @@ next_record(struct netdev_rdma_rxq *rxq, struct rx_target *target)
     }
 }
 
+static bool
+is_full(const struct rx_target *target)
+{
+    return dp_packet_batch_size(target->batch) >= NETDEV_MAX_BURST;
+}
+
 /* Delivers from the messages that 'rxq' has until they or the room in the
  * batch end. */
 static void
 deliver_messages(struct netdev_rdma_rxq *rxq, struct rx_target *target)
 {
-    while (rxq->next_msg < rxq->n_msgs
-           && dp_packet_batch_size(target->batch) < NETDEV_MAX_BURST) {
+    while (has_messages(rxq) && !is_full(target)) {
         if (rxq->in_msg || begin_message(rxq, target)) {
             next_record(rxq, target);
         }
     }
 }
 
-/* Receives from lane 'lane' of 'target->session'. */
 static void
-poll_lane(struct netdev_rdma_rxq *rxq, struct rx_target *target,
-          unsigned int lane)
+set_link(struct rx_target *target, const struct ordma_link *link)
 {
-    target->lane = target->session->links[lane].lane;
+    target->session = link->session;
+    target->lane = link->lane;
+}
+
+/* Receives from 'link'. */
+static void
+poll_link(struct netdev_rdma_rxq *rxq, struct rx_target *target,
+          const struct ordma_link *link)
+{
+    set_link(target, link);
     if (OVS_UNLIKELY(ordma_lane_failure(target->lane))) {
         return;                 /* The main thread takes care of the rest. */
     }
-    rxq->lane = lane;
-    rxq->session_serial = target->session->serial;
     rxq->next_msg = 0;
     rxq->n_msgs = ordma_lane_poll(target->lane, rxq->msgs, ORDMA_MAX_BURST);
     deliver_messages(rxq, target);
     ordma_lane_replenish(target->lane);
+    if (has_messages(rxq)) {
+        rxq->link = link;
+        ordma_lane_hold(target->lane, true);
+    }
 }
 
-/* Delivers what the last call left over.  Returns false if some is left. */
-static bool
+/* Delivers what the last call left over. */
+static void
 deliver_leftover(struct netdev_rdma_rxq *rxq, struct rx_target *target)
 {
-    if (rxq->next_msg < rxq->n_msgs) {
-        if (!target->session || (target->session->serial
-                                 != rxq->session_serial)) {
-            netdev_rdma_rxq_purge(rxq);
-        } else {
-            target->lane = target->session->links[rxq->lane].lane;
-            deliver_messages(rxq, target);
+    if (has_messages(rxq)) {
+        set_link(target, rxq->link);
+        deliver_messages(rxq, target);
+        if (!has_messages(rxq)) {
+            ordma_lane_hold(target->lane, false);
         }
     }
-    return rxq->next_msg >= rxq->n_msgs;
 }
 
-/* Polls the lanes of 'target->session' that belong to 'rxq' until the batch is
- * full, each once. */
+/* Polls the connections of 'cq' that have something, each once, until the
+ * batch is full. */
 static void
-poll_lanes(struct netdev_rdma_rxq *rxq, struct rx_target *target)
+poll_cq(struct netdev_rdma_rxq *rxq, struct rx_target *target,
+        struct ordma_cq *cq)
 {
-    unsigned int n_rxq = target->dev->up.n_rxq;
-    unsigned int first = netdev_rxq_get_queue_id(&rxq->up);
-    unsigned int n_lanes = target->session->n_lanes;
+    struct ordma_conn *conn;
 
-    for (unsigned int i = first; i < n_lanes; i += n_rxq) {
-        if (rxq->next_lane >= n_lanes) {
-            rxq->next_lane = first;
-        }
-        poll_lane(rxq, target, rxq->next_lane);
-        rxq->next_lane += n_rxq;
-        if (rxq->next_msg < rxq->n_msgs
-            || dp_packet_batch_size(target->batch) >= NETDEV_MAX_BURST) {
-            break;
-        }
+    while (!is_full(target) && (conn = cq->provider->poll_cq(cq))) {
+        poll_link(rxq, target, conn->aux);
     }
+    rxq->in_round = is_full(target);
 }
 
-/* Returns the session that the messages left over in 'rxq' belong to, if it is
- * one of those of 'dests', otherwise null. */
-static const struct ordma_session *
-find_leftover_session(const struct netdev_rdma_rxq *rxq,
-                      const struct netdev_rdma_dests *dests)
-{
-    for (size_t i = 0; i < dests->n; i++) {
-        const struct ordma_session *session
-            = ovsrcu_get(struct ordma_session *, &dests->dests[i]->session);
-
-        if (session && session->serial == rxq->session_serial) {
-            return session;
-        }
-    }
-    return NULL;
-}
-
-/* Polls the peers 'dests' in turn, a bounded number at once, until the batch
- * is full. */
+/* Notes that this thread polls the receive queue that has 'queue'. */
 static void
-poll_dests(struct netdev_rdma_rxq *rxq, struct rx_target *target,
-           const struct netdev_rdma_dests *dests)
-{
-    size_t n = MIN(dests->n, MAX_DESTS_PER_POLL);
-
-    if (rxq->next_msg < rxq->n_msgs) {
-        target->session = find_leftover_session(rxq, dests);
-    }
-    if (!deliver_leftover(rxq, target)) {
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (rxq->next_dest >= dests->n) {
-            rxq->next_dest = 0;
-        }
-        target->session = ovsrcu_get(
-            struct ordma_session *, &dests->dests[rxq->next_dest++]->session);
-        if (target->session) {
-            poll_lanes(rxq, target);
-        }
-        if (rxq->next_msg < rxq->n_msgs
-            || dp_packet_batch_size(target->batch) >= NETDEV_MAX_BURST) {
-            break;
-        }
-    }
-}
-
-/* Notes that this thread polls receive queue 'qid' of 'dev'. */
-static void
-note_poller(struct netdev_rdma *dev, int qid)
+note_poller(struct netdev_rdma_queue *queue)
 {
     unsigned int self = ovsthread_id_self();
     unsigned int poller;
 
-    atomic_read_relaxed(&dev->rxqs[qid].poller, &poller);
+    atomic_read_relaxed(&queue->poller, &poller);
     if (OVS_UNLIKELY(poller != self)) {
-        atomic_store_relaxed(&dev->rxqs[qid].poller, self);
+        atomic_store_relaxed(&queue->poller, self);
     }
 }
 
@@ -412,22 +373,25 @@ netdev_rdma_rxq_recv(struct netdev_rxq *rxq_, struct dp_packet_batch *batch,
 {
     struct netdev_rdma_rxq *rxq = netdev_rdma_rxq_cast(rxq_);
     struct netdev_rdma *dev = netdev_rdma_cast(rxq_->netdev);
-    const struct netdev_rdma_dests *dests = netdev_rdma_mesh_dests(&dev->mesh);
+    struct netdev_rdma_queue *queue = &dev->rxqs[rxq_->queue_id];
+    struct ordma_cq *cq = ovsrcu_get(struct ordma_cq *, &queue->cq);
     struct rx_target target = {
         .dev = dev,
         .stats = rxq->stats,
         .batch = batch,
-        .session = netdev_rdma_session(dev),
     };
+    bool was_in_round = rxq->in_round;
 
     if (qfill) {
         *qfill = -ENOTSUP;
     }
-    note_poller(dev, rxq_->queue_id);
-    if (OVS_UNLIKELY(dests)) {
-        poll_dests(rxq, &target, dests);
-    } else if (deliver_leftover(rxq, &target) && target.session) {
-        poll_lanes(rxq, &target);
+    note_poller(queue);
+    deliver_leftover(rxq, &target);
+    if (OVS_LIKELY(cq)) {
+        poll_cq(rxq, &target, cq);
+        if (was_in_round && dp_packet_batch_is_empty(batch)) {
+            poll_cq(rxq, &target, cq);  /* That was only the end of one. */
+        }
     }
     return dp_packet_batch_is_empty(batch) ? EAGAIN : 0;
 }

@@ -1,16 +1,127 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
  *
- * The commands of ovs-appctl about ports and their peers. */
+ * What people see of ports and their peers: status and ovs-appctl. */
 
 #include <config.h>
 
 #include "netdev-rdma-private.h"
 #include "openvswitch/dynamic-string.h"
 #include "packets.h"
+#include "rdma-lane.h"
+#include "rdma-pool.h"
 #include "smap.h"
+#include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
+
+/* Status. */
+
+static const char *
+state_to_string(const struct ordma_peer_info *info)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return (info->state == ORDMA_PEER_UP ? "up"
+            : !info->session ? "backoff"
+            : info->session->state == ORDMA_SESSION_PROBE ? "probing"
+            : info->session->dialed ? "dialing" : "accepting");
+}
+
+/* Returns when the last error was, for the caller to free. */
+static char *
+last_error_time(const struct ordma_peer_info *info)
+{
+    return xastrftime_msec("%Y-%m-%d %H:%M:%S.###", info->last_error_time,
+                           true);
+}
+
+static void
+smap_add_addr(struct smap *smap, const char *key, const struct in6_addr *addr)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ipv6_format_mapped(addr, &ds);
+    smap_add(smap, key, ds_cstr(&ds));
+    ds_destroy(&ds);
+}
+
+/* Adds the state of 'peer', the only one of its port, to 'smap'. */
+static void
+add_peer_status(const struct ordma_peer *peer, const struct ordma_port *port,
+                struct smap *smap)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_peer_info info;
+
+    ordma_peer_get_info(peer, &info);
+    smap_add(smap, "state", state_to_string(&info));
+    smap_add_addr(smap, "peer", &port->remote);
+    if (info.state == ORDMA_PEER_UP) {
+        struct ordma_conn *conn = info.session->links[0].conn;
+
+        smap_add(smap, "device", conn->dev->name);
+        smap_add_addr(smap, "source_ip", &conn->local);
+        smap_add_ipv6(smap, "gid", &conn->gid);
+        smap_add_format(smap, "path_mtu", "%d", conn->path_mtu);
+        smap_add_format(smap, "lanes", "%u", info.session->n_lanes);
+    }
+    if (info.last_error) {
+        smap_add(smap, "last_error", info.last_error);
+        smap_add_nocopy(smap, xstrdup("last_error_time"),
+                        last_error_time(&info));
+    }
+}
+
+/* Adds the state of 'peers', which can be many, to 'smap'. */
+static void
+add_peers_status(const struct netdev_rdma_peers *peers, struct smap *smap)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct netdev_rdma_dest *dest;
+    unsigned int n_up = 0;
+
+    LIST_FOR_EACH (dest, list_node, &peers->dests) {
+        n_up += ordma_peer_get_state(dest->peer) == ORDMA_PEER_UP;
+    }
+    smap_add_format(smap, "peers", "%"PRIuSIZE, peers->n_dests);
+    smap_add_format(smap, "peers_up", "%u", n_up);
+    smap_add(smap, "state", peers->port.error ? "down" : "up");
+    if (peers->port.error) {
+        smap_add(smap, "last_error", peers->port.error);
+    }
+}
+
+/* Tells people if 'pool' is smaller than it should be. */
+static void
+add_pool_status(const char *key, const struct ordma_pool *pool,
+                struct smap *smap)
+{
+    if (pool && pool->n < pool->n_wanted) {
+        smap_add_format(smap, key, "%u of %u, raise "
+                        "other_config:dpdk-socket-mem or the number of "
+                        "hugepages", pool->n, pool->n_wanted);
+    }
+}
+
+void
+netdev_rdma_add_status(const struct netdev_rdma *dev, struct smap *smap)
+{
+    const struct ordma_peer *only = netdev_rdma_peers_only(&dev->peers);
+
+    if (!dev->peers.in_use) {
+        smap_add(smap, "state", "unconfigured");
+        return;
+    }
+    smap_add(smap, "provider", dev->peers.port.provider->name);
+    smap_add(smap, "provider_reason", dev->provider_reason);
+    if (only) {
+        add_peer_status(only, &dev->peers.port, smap);
+    } else {
+        add_peers_status(&dev->peers, smap);
+    }
+    add_pool_status("rx_buffers", dev->pools.rx, smap);
+    add_pool_status("tx_buffers", dev->pools.tx, smap);
+}
 
 /* The commands of ovs-appctl. */
 
@@ -23,7 +134,7 @@ show_port(struct netdev_rdma *dev, struct ds *ds)
     struct smap status = SMAP_INITIALIZER(&status);
     const struct smap_node **nodes;
 
-    netdev_rdma_get_status__(dev, &status);
+    netdev_rdma_add_status(dev, &status);
     ds_put_format(ds, "%s:\n", netdev_get_name(&dev->up));
     nodes = smap_sort(&status);
     for (size_t i = 0; i < smap_count(&status); i++) {
@@ -89,22 +200,105 @@ netdev_rdma_unixctl_show(struct unixctl_conn *conn, int argc,
 
 /* netdev-rdma/peers and netdev-rdma/qp. */
 
-typedef void peer_func(const struct ordma_peer *, const char *port,
-                       struct ds *);
+/* Appends the counts in 'info' to 'ds'. */
+static void
+put_lane_info(struct ds *ds, const struct ordma_lane_info *info)
+{
+    ds_put_format(ds, " credits=%"PRIu32" peer_credits=%"PRIu32
+                  " queued=%"PRIu32"/%"PRIu32" tx_messages=%"PRIu64
+                  " tx_frames=%"PRIu64" tx_bytes=%"PRIu64
+                  " tx_frames_per_message=%.1f tx_drops=%"PRIu64
+                  " rx_messages=%"PRIu64" rx_frames=%"PRIu64
+                  " rx_bytes=%"PRIu64,
+                  info->tx_credits, info->rx_credits,
+                  info->n_queued, info->n_send, info->tx_messages,
+                  info->tx_frames, info->tx_bytes,
+                  (double) info->tx_frames / MAX(info->tx_messages, 1),
+                  info->tx_drops, info->rx_messages, info->rx_frames,
+                  info->rx_bytes);
+    if (info->rtt) {
+        ds_put_format(ds, " rtt_us=%lld", info->rtt);
+    }
+}
+
+/* How to show 'dest', a peer of 'dev' in the state 'info'. */
+typedef void show_func(const struct netdev_rdma *dev,
+                       const struct netdev_rdma_dest *dest,
+                       const struct ordma_peer_info *info, struct ds *);
+
+static void
+put_peer_name(struct ds *ds, const struct netdev_rdma *dev,
+              const struct netdev_rdma_dest *dest)
+{
+    ds_put_format(ds, "%s ", netdev_get_name(&dev->up));
+    ipv6_format_mapped(&dest->id.remote, ds);
+}
+
+/* Appends a line about 'dest' to 'ds'. */
+static void
+show_peer(const struct netdev_rdma *dev, const struct netdev_rdma_dest *dest,
+          const struct ordma_peer_info *info, struct ds *ds)
+    OVS_REQUIRES(ordma_mutex)
+{
+    put_peer_name(ds, dev, dest);
+    ds_put_format(ds, " state=%s provider=%s connects=%u",
+                  state_to_string(info), dev->peers.port.provider->name,
+                  info->n_connects);
+    if (info->state == ORDMA_PEER_UP) {
+        struct ordma_lane_info sum = { .rtt = 0 };
+
+        for (unsigned int i = 0; i < info->session->n_lanes; i++) {
+            ordma_lane_add_info(info->session->links[i].lane, &sum);
+        }
+        ds_put_format(ds, " lanes=%u", info->session->n_lanes);
+        put_lane_info(ds, &sum);
+    }
+    if (info->last_error) {
+        char *when = last_error_time(info);
+
+        ds_put_format(ds, " last_error=\"%s\" last_error_time=\"%s\"",
+                      info->last_error, when);
+        free(when);
+    }
+    ds_put_char(ds, '\n');
+}
+
+/* Appends a line about each queue pair of 'dest' to 'ds'. */
+static void
+show_qps(const struct netdev_rdma *dev, const struct netdev_rdma_dest *dest,
+         const struct ordma_peer_info *info, struct ds *ds)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (info->state != ORDMA_PEER_UP) {
+        return;
+    }
+    for (unsigned int i = 0; i < info->session->n_lanes; i++) {
+        const struct ordma_link *link = &info->session->links[i];
+        struct ordma_lane_info lane = { .rtt = 0 };
+
+        ordma_lane_add_info(link->lane, &lane);
+        put_peer_name(ds, dev, dest);
+        ds_put_format(ds, " lane=%u device=%s qpn=0x%06"PRIx32
+                      " peer_qpn=0x%06"PRIx32" path_mtu=%d", i,
+                      link->conn->dev->name, link->conn->qpn,
+                      link->conn->peer_qpn, link->conn->path_mtu);
+        put_lane_info(ds, &lane);
+        ds_put_char(ds, '\n');
+    }
+}
 
 /* Calls 'show' for each peer of 'dev'. */
 static void
-show_peers(struct netdev_rdma *dev, peer_func *show, struct ds *ds)
+show_peers(const struct netdev_rdma *dev, show_func *show, struct ds *ds)
     OVS_REQUIRES(ordma_mutex)
 {
-    const struct netdev_rdma_dests *dests = netdev_rdma_mesh_dests(&dev->mesh);
-    const char *port = netdev_get_name(&dev->up);
+    const struct netdev_rdma_dest *dest;
 
-    if (dev->peer) {
-        show(dev->peer, port, ds);
-    }
-    for (size_t i = 0; dests && i < dests->n; i++) {
-        show(dests->dests[i]->peer, port, ds);
+    LIST_FOR_EACH (dest, list_node, &dev->peers.dests) {
+        struct ordma_peer_info info;
+
+        ordma_peer_get_info(dest->peer, &info);
+        show(dev, dest, &info, ds);
     }
 }
 
@@ -135,18 +329,12 @@ static int
 reconnect_peers(struct netdev_rdma *dev, const struct in6_addr *addr)
     OVS_REQUIRES(ordma_mutex)
 {
-    const struct netdev_rdma_dests *dests = netdev_rdma_mesh_dests(&dev->mesh);
+    struct netdev_rdma_dest *dest;
     int n = 0;
 
-    if (dev->peer
-        && (!addr || ipv6_addr_equals(addr,
-                                      ordma_peer_get_remote(dev->peer)))) {
-        ordma_peer_reconnect(dev->peer);
-        n++;
-    }
-    for (size_t i = 0; dests && i < dests->n; i++) {
-        if (!addr || ipv6_addr_equals(addr, &dests->dests[i]->remote)) {
-            ordma_peer_reconnect(dests->dests[i]->peer);
+    LIST_FOR_EACH (dest, list_node, &dev->peers.dests) {
+        if (!addr || ipv6_addr_equals(addr, &dest->id.remote)) {
+            ordma_peer_reconnect(dest->peer);
             n++;
         }
     }
@@ -194,9 +382,9 @@ int
 netdev_rdma_show_init(void)
 {
     unixctl_command_register("netdev-rdma/peers", "[port]", 0, 1,
-                             netdev_rdma_unixctl_peers, ordma_peer_show);
+                             netdev_rdma_unixctl_peers, show_peer);
     unixctl_command_register("netdev-rdma/qp", "[port]", 0, 1,
-                             netdev_rdma_unixctl_peers, ordma_peer_show_qps);
+                             netdev_rdma_unixctl_peers, show_qps);
     unixctl_command_register("netdev-rdma/reconnect", "port [peer]", 1, 2,
                              netdev_rdma_unixctl_reconnect, NULL);
     unixctl_command_register("netdev-rdma/show", "[port]", 0, 1,

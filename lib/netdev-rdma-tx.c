@@ -50,6 +50,14 @@ drop(struct ordma_stats *stats, enum ordma_counter reason,
     dp_packet_delete(packet);
 }
 
+/* Returns the bytes of Geneve options that go along with a packet. */
+static uint16_t
+opts_len(const struct flow_tnl *tnl)
+{
+    return (tnl->flags & FLOW_TNL_F_UDPIF
+            ? ROUND_DOWN(tnl->metadata.present.len, 4) : 0);
+}
+
 /* Fills in '*rec' for 'packet'. */
 static void
 packet_to_record(const struct dp_packet *packet, struct ordma_record *rec)
@@ -66,11 +74,9 @@ packet_to_record(const struct dp_packet *packet, struct ordma_record *rec)
         .tos = tnl->ip_tos,
         .hash = has_hash ? dp_packet_get_rss_hash(packet) : 0,
         .tun_id = has_key ? tnl->tun_id : 0,
+        .opts_len = opts_len(tnl),
+        .opts = tnl->metadata.opts.gnv,
     };
-    if (tnl->flags & FLOW_TNL_F_UDPIF && tnl->metadata.present.len) {
-        rec->opts_len = ROUND_DOWN(tnl->metadata.present.len, 4);
-        rec->opts = tnl->metadata.opts.gnv;
-    }
 }
 
 /* Turns 'packet' into a message of its own, without copying the frame.
@@ -120,7 +126,7 @@ burst_get_open(struct tx_burst *burst, size_t size)
         || rte_pktmbuf_data_len(msg->mbuf) + size > burst->max_shared) {
         const struct ordma_pool *pool
             = (ORDMA_MSG_HEADER_LEN + size <= burst->max_shared
-               ? burst->dev->tx_pool : burst->dev->big_pool);
+               ? burst->dev->pools.tx : burst->dev->pools.big);
         struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool->mp);
 
         if (!mbuf) {
@@ -244,22 +250,29 @@ burst_flush(struct tx_burst *burst)
     ordma_stats_add(burst->stats, ORDMA_TX_MESSAGES, n);
 }
 
+static uint32_t
+record_size(const struct dp_packet *packet)
+{
+    return ordma_record_size(opts_len(&packet->md.tunnel),
+                             dp_packet_size(packet));
+}
+
 /* Returns the length of the messages that the 'n' packets 'packets' should
- * share, at most 'max'.  If they are all of a kind, and the connection prefers
- * messages of the same length, then that is a power-of-2 part of them. */
+ * share, at most 'max'.  If their records are all of a size, and the connection
+ * prefers messages of the same length, then that is a power-of-2 part of
+ * them. */
 static uint32_t
 shared_len(const struct ordma_conn *conn, struct dp_packet *packets[], int n,
            uint32_t max)
 {
-    uint32_t frame_len = dp_packet_size(packets[0]);
-    uint32_t size = ordma_record_size(0, frame_len);
+    uint32_t size = record_size(packets[0]);
 
     if (ORDMA_MSG_HEADER_LEN + n * size <= conn->train_len
         || ORDMA_MSG_HEADER_LEN + size > MIN(conn->train_len, max)) {
         return max;
     }
     for (int i = 1; i < n; i++) {
-        if (dp_packet_size(packets[i]) != frame_len) {
+        if (record_size(packets[i]) != size) {
             return max;
         }
     }
@@ -280,10 +293,10 @@ send_to_lane(struct netdev_rdma *dev, struct ordma_stats *stats,
     burst.dev = dev;
     burst.stats = stats;
     burst.lane = session->links[lane].lane;
-    burst.max_msg = MIN(session->max_msg, dev->big_pool->data_len);
+    burst.max_msg = MIN(session->max_msg, dev->pools.big->data_len);
     burst.max_shared = shared_len(burst.lane->conn, packets, n,
                                   MIN(session->max_msg,
-                                      dev->tx_pool->data_len));
+                                      dev->pools.tx->data_len));
     burst.mem_hint = 0;
     burst.n_msgs = 0;
     burst.open = false;
@@ -414,15 +427,15 @@ send_to_dest(struct netdev_rdma *dev, struct ordma_stats *stats,
 {
     struct in6_addr remote = flow_tnl_dst(&packets[0]->md.tunnel);
     struct in6_addr local = flow_tnl_src(&packets[0]->md.tunnel);
-    struct netdev_rdma_dest *dest = netdev_rdma_mesh_find(&dev->mesh, &remote,
-                                                          &local);
+    struct netdev_rdma_dest *dest = netdev_rdma_peers_find(&dev->peers, &remote,
+                                                           &local);
     const struct ordma_session *session
         = dest ? ovsrcu_get(struct ordma_session *, &dest->session) : NULL;
 
     if (OVS_LIKELY(session)) {
         netdev_rdma_send_to_session(dev, stats, qid, session, packets, n);
     } else {
-        netdev_rdma_mesh_hold(&dev->mesh, dest, stats, packets, n);
+        netdev_rdma_peers_hold(&dev->peers, dest, stats, packets, n);
     }
 }
 
@@ -480,7 +493,7 @@ send_batch(struct netdev_rdma *dev, struct ordma_stats *stats,
     } else if (OVS_LIKELY(session)) {
         netdev_rdma_send_to_session(dev, stats, qid, session, batch->packets,
                                     dp_packet_batch_size(batch));
-    } else if (netdev_rdma_mesh_dests(&dev->mesh)) {
+    } else if (netdev_rdma_peers_are_many(&dev->peers)) {
         send_to_dests(dev, stats, qid, batch);
     } else {
         drop_batch(stats, ORDMA_TX_NO_CARRIER_DROPS, batch);

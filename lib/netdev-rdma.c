@@ -14,6 +14,7 @@
 #include "openvswitch/vlog.h"
 #include "ovs-numa.h"
 #include "ovs-thread.h"
+#include "rdma-accept.h"
 #include "rdma-compat.h"
 #include "rdma-mem.h"
 #include "rdma-pool.h"
@@ -22,22 +23,6 @@
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_rdma);
-
-/* Messages of at least this size are received, so that many small frames fit
- * into one. */
-#define MIN_MSG_SIZE 4096
-
-/* Messages are built by copying up to at least this size. */
-#define MIN_COPY_SIZE 3072
-
-/* Received packets that may be in queues of other ports, and frames copied
- * likewise, beyond the buffers posted. */
-#define N_SPARE_RX 1024
-#define N_SPARE_BIG_RX 512      /* The same if a buffer takes 64 kB. */
-#define N_SPARE_COPY 4096
-
-/* Frames yet to be cut to segments that are copied at a time. */
-#define N_BIG_COPY 256
 
 struct ovs_list netdev_rdma_list OVS_GUARDED_BY(ordma_mutex)
     = OVS_LIST_INITIALIZER(&netdev_rdma_list);
@@ -55,28 +40,34 @@ set_carrier(struct netdev_rdma *dev, bool carrier)
     dev->carrier = carrier;
 }
 
-/* Called when the connection of 'dev_' changes. */
+/* Called when a peer of 'port' changes. */
 static void
-peer_changed(void *dev_)
+peer_changed(struct ordma_port *port)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct netdev_rdma *dev = dev_;
-    const struct ordma_dev *rdma_dev;
+    CONTAINER_OF(port, struct netdev_rdma, peers.port)->changed = true;
+}
 
-    if (!dev->peer) {
-        /* One of many, or about to go. */
-        netdev_change_seq_changed(&dev->up);
-        return;
+/* Has 'dev' follow the NUMA node of the device that its one peer, if it has
+ * one, is connected through. */
+static void
+follow_numa_node(struct netdev_rdma *dev)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_peer *only = netdev_rdma_peers_only(&dev->peers);
+    struct ordma_peer_info info = { .session = NULL };
+    int numa_id;
+
+    if (only) {
+        ordma_peer_get_info(only, &info);
     }
-    set_carrier(dev, ordma_peer_is_up(dev->peer));
-    dev->recheck_provider = !dev->carrier && !dev->options.provider;
-    rdma_dev = ordma_peer_get_dev(dev->peer);
-    if (rdma_dev && rdma_dev->numa_id != OVS_NUMA_UNSPEC
-        && rdma_dev->numa_id != dev->want.numa_id) {
-        dev->want.numa_id = rdma_dev->numa_id;
-        netdev_request_reconfigure(&dev->up);
+    if (info.session && info.state == ORDMA_PEER_UP) {
+        numa_id = info.session->links[0].conn->dev->numa_id;
+        if (numa_id != OVS_NUMA_UNSPEC && numa_id != dev->want.numa_id) {
+            dev->want.numa_id = numa_id;
+            netdev_request_reconfigure(&dev->up);
+        }
     }
-    netdev_change_seq_changed(&dev->up);
 }
 
 static struct ordma_key
@@ -107,24 +98,91 @@ choose_provider(const struct netdev_rdma *dev, const char **reason)
                                  reason);
 }
 
-/* Has ports whose connection is down change to another provider, if that is
- * the right one by now: an address or an RDMA device may have come or gone. */
+/* Stops polling what belongs to the peers that 'dev' had. */
 static void
-recheck_providers(void)
+release_cqs(struct netdev_rdma *dev)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct netdev_rdma *dev;
-
-    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
-        if (dev->recheck_provider) {
-            const char *reason;
-
-            dev->recheck_provider = false;
-            if (choose_provider(dev, &reason) != dev->provider) {
-                netdev_rdma_restart(dev);
-            }
-        }
+    for (int i = 0; i < dev->have.n_rxq; i++) {
+        ovsrcu_set(&dev->rxqs[i].cq, NULL);
     }
+    if (dev->cqs) {
+        ordma_cqs_unref(dev->cqs);
+        dev->cqs = NULL;
+    }
+}
+
+/* Gives 'dev' completion queues of 'provider', which PMD threads poll from now
+ * on.  Returns 0 or a positive errno value. */
+static int
+create_cqs(struct netdev_rdma *dev, const struct ordma_provider *provider)
+    OVS_REQUIRES(ordma_mutex)
+{
+    int error = ordma_cqs_create(provider, dev->have.n_rxq, &dev->cqs);
+
+    if (error) {
+        VLOG_ERR("%s: cannot create completion queues (%s)",
+                 netdev_get_name(&dev->up), ovs_strerror(error));
+        return error;
+    }
+    for (int i = 0; i < dev->have.n_rxq; i++) {
+        ovsrcu_set(&dev->rxqs[i].cq, dev->cqs->cqs[i]);
+    }
+    return 0;
+}
+
+/* Fills in what sessions of 'dev' have in common. */
+static void
+fill_port(struct netdev_rdma *dev, const struct ordma_provider *provider)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct netdev_tunnel_config *tnl
+        = ovsrcu_get(struct netdev_tunnel_config *, &dev->tnl_config);
+
+    dev->peers.port = (struct ordma_port) {
+        .name = netdev_get_name(&dev->up),
+        .provider = provider,
+        .remote = tnl->ipv6_dst,
+        .local = tnl->ipv6_src,
+        .dst_port = tnl->dst_port,
+        .rdma_dev = dev->options.rdma_dev[0] ? dev->options.rdma_dev : NULL,
+        .features = dev->has_offload ? ORDMA_FEATURE_OFFLOAD : 0,
+        .in_key = make_key(tnl->in_key_flow, tnl->in_key),
+        .out_key = make_key(tnl->out_key_flow, tnl->out_key),
+        .n_rxq = dev->have.n_rxq,
+        .n_rxq_desc = dev->have.n_rxq_desc,
+        .n_recv = dev->have.n_rxq_desc,
+        .n_send = dev->have.n_txq_desc,
+        .max_frame = dev->max_frame,
+        .rx_pool = dev->pools.rx,
+        .tx_pool = dev->pools.tx,
+        .cqs = dev->cqs,
+        .stats = &dev->stats,
+        .changed = peer_changed,
+    };
+    dev->peers.src_flow = tnl->ip_src_flow;
+    netdev_rdma_update(dev);
+}
+
+void
+netdev_rdma_update(struct netdev_rdma *dev)
+{
+    const struct netdev_tunnel_config *tnl
+        = ovsrcu_get(struct netdev_tunnel_config *, &dev->tnl_config);
+
+    dev->peers.port.tos = tnl->tos;
+    dev->peers.port.ttl = tnl->ttl;
+    dev->peers.max_peers = dev->max_peers;
+    dev->peers.idle_timeout = dev->idle_timeout * 1000LL;
+}
+
+static void
+netdev_rdma_stop(struct netdev_rdma *dev, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
+{
+    netdev_rdma_peers_stop(dev, reason);
+    release_cqs(dev);
+    set_carrier(dev, false);
 }
 
 void
@@ -132,78 +190,66 @@ netdev_rdma_restart(struct netdev_rdma *dev)
 {
     const struct netdev_tunnel_config *tnl
         = ovsrcu_get(struct netdev_tunnel_config *, &dev->tnl_config);
-    struct ordma_peer *old = dev->peer;
+    const struct ordma_provider *provider;
 
-    dev->peer = NULL;
-    ordma_peer_destroy(old, "port changed");
-    netdev_rdma_mesh_stop(dev);
-    set_carrier(dev, false);
-    if (dev->rx_pool && (tnl->ip_dst_flow ? dev->have.max_peers > 0
-                         : ipv6_addr_is_set(&tnl->ipv6_dst))) {
-        dev->provider = choose_provider(dev, &dev->provider_reason);
-        struct ordma_peer_config config = {
-            .provider = dev->provider,
-            .remote = tnl->ipv6_dst,
-            .local = tnl->ipv6_src,
-            .dst_port = tnl->dst_port,
-            .tos = tnl->tos,
-            .ttl = tnl->ttl,
-            .rdma_dev = (dev->options.rdma_dev[0]
-                         ? dev->options.rdma_dev : NULL),
-            .features = dev->has_offload ? ORDMA_FEATURE_OFFLOAD : 0,
-            .in_key = make_key(tnl->in_key_flow, tnl->in_key),
-            .out_key = make_key(tnl->out_key_flow, tnl->out_key),
-            .n_rxq = dev->have.n_rxq,
-            .n_rxq_desc = dev->have.n_rxq_desc,
-            .max_peers = MAX(dev->have.max_peers, 1),
-            .n_txq_desc = dev->have.n_txq_desc,
-            .max_frame = dev->max_frame,
-            .rx_pool = dev->rx_pool,
-            .tx_pool = dev->tx_pool,
-            .slot = &dev->session,
-            .stats = &dev->stats,
-            .changed = peer_changed,
-            .aux = dev,
-        };
-
-        if (tnl->ip_dst_flow) {
-            dev->mesh.src_flow = tnl->ip_src_flow;
-            dev->mesh.max_peers = dev->have.max_peers;
-            dev->mesh.idle_timeout = dev->options.idle_timeout * 1000LL;
-            netdev_rdma_mesh_start(dev, &config);
-        } else {
-            dev->peer = ordma_peer_create(netdev_get_name(&dev->up), &config);
-        }
+    netdev_rdma_stop(dev, "port changed");
+    if (!dev->rxqs || (!tnl->ip_dst_flow
+                       && !ipv6_addr_is_set(&tnl->ipv6_dst))) {
+        return;
     }
+    provider = choose_provider(dev, &dev->provider_reason);
+    if (!create_cqs(dev, provider)) {
+        fill_port(dev, provider);
+        netdev_rdma_peers_start(dev);
+    }
+    dev->changed = true;
 }
 
 /* Periodic work. */
 
-/* Does the work of ports with remote_ip=flow, whose carrier says whether they
- * can connect to peers. */
+/* Has 'dev' change to another provider, if that is the right one by now: an
+ * address or an RDMA device may have come or gone. */
 static void
-run_meshes(void)
+recheck_provider(struct netdev_rdma *dev)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct netdev_rdma *dev;
+    const char *reason;
 
-    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
-        netdev_rdma_mesh_run(dev);
-        if (!dev->peer && dev->carrier != netdev_rdma_mesh_is_open(dev)) {
-            set_carrier(dev, !dev->carrier);
-            netdev_change_seq_changed(&dev->up);
-        }
+    if (dev->peers.in_use && !dev->options.provider
+        && choose_provider(dev, &reason) != dev->peers.port.provider) {
+        netdev_rdma_restart(dev);
     }
+}
+
+/* Does what a change of a peer of 'dev' gives reason for. */
+static void
+update_state(struct netdev_rdma *dev)
+    OVS_REQUIRES(ordma_mutex)
+{
+    dev->changed = false;
+    set_carrier(dev, netdev_rdma_peers_carrier(&dev->peers));
+    if (dev->carrier) {
+        follow_numa_node(dev);
+    } else {
+        recheck_provider(dev);
+    }
+    netdev_change_seq_changed(&dev->up);
 }
 
 static void
 netdev_rdma_run(const struct netdev_class *class OVS_UNUSED)
 {
+    struct netdev_rdma *dev;
+
     ovs_mutex_lock(&ordma_mutex);
     last_seqno = seq_read(ordma_seq());
-    ordma_peers_run();
-    run_meshes();
-    recheck_providers();
+    ordma_accept_run();
+    LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
+        netdev_rdma_peers_run(dev);
+        if (dev->changed) {
+            update_state(dev);
+        }
+    }
     ovs_mutex_unlock(&ordma_mutex);
     ordma_mem_run();
     ordma_pools_run();
@@ -216,9 +262,9 @@ netdev_rdma_wait(const struct netdev_class *class OVS_UNUSED)
 
     ovs_mutex_lock(&ordma_mutex);
     seq_wait(ordma_seq(), last_seqno);
-    ordma_peers_wait();
+    ordma_accept_wait();
     LIST_FOR_EACH (dev, node, &netdev_rdma_list) {
-        netdev_rdma_mesh_wait(dev);
+        netdev_rdma_peers_wait(dev);
     }
     ovs_mutex_unlock(&ordma_mutex);
     ordma_pools_wait();
@@ -240,7 +286,7 @@ netdev_rdma_construct(struct netdev *netdev)
     struct netdev_rdma *dev = CONTAINER_OF(netdev, struct netdev_rdma, up);
 
     ovsrcu_init(&dev->session, NULL);
-    netdev_rdma_mesh_init(dev);
+    netdev_rdma_peers_init(dev);
     ovsrcu_init(&dev->tnl_config,
                 xzalloc(sizeof(struct netdev_tunnel_config)));
     atomic_init(&dev->is_up, true);
@@ -289,31 +335,20 @@ queues_destroy(struct netdev_rdma_queue *queues, int n,
 }
 
 static void
-pools_unref(struct netdev_rdma *dev)
-{
-    ordma_pool_unref(dev->rx_pool);
-    ordma_pool_unref(dev->tx_pool);
-    ordma_pool_unref(dev->big_pool);
-}
-
-static void
 netdev_rdma_destruct(struct netdev *netdev)
 {
     struct netdev_rdma *dev = netdev_rdma_cast(netdev);
-    struct ordma_peer *peer;
 
     ovs_mutex_lock(&ordma_mutex);
     ovs_list_remove(&dev->node);
-    peer = dev->peer;
-    dev->peer = NULL;
-    ordma_peer_destroy(peer, "port deleted");
-    netdev_rdma_mesh_destroy(dev);
+    netdev_rdma_stop(dev, "port deleted");
+    netdev_rdma_peers_destroy(dev);
     ordma_sessions_orphan(&dev->stats);
     queues_destroy(dev->rxqs, dev->have.n_rxq, &dev->stats);
     queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
     ovs_mutex_unlock(&ordma_mutex);
 
-    pools_unref(dev);
+    netdev_rdma_pools_unref(&dev->pools);
     ovsrcu_postpone(free, ovsrcu_get_protected(struct netdev_tunnel_config *,
                                                &dev->tnl_config));
 }
@@ -390,87 +425,66 @@ netdev_rdma_set_mtu(struct netdev *netdev, int mtu)
     return 0;
 }
 
-enum { RX_POOL, TX_POOL, BIG_POOL, N_POOLS };
-
-/* Creates the pools that 'params' want, for frames yet to be cut to segments
- * too if 'tso' is true. */
-static int
-create_pools(const char *name, const struct netdev_rdma_params *params,
-             bool tso, struct ordma_pool *pools[N_POOLS])
+/* Gives 'dev' 'n' new transmit queues. */
+static void
+renew_txqs(struct netdev_rdma *dev, int n)
+    OVS_REQUIRES(ordma_mutex)
 {
-    uint32_t one = ORDMA_MSG_MAX_OVERHEAD + params->mtu + NETDEV_RDMA_L2_LEN;
-    uint16_t rx_len = ROUND_UP(MAX(one, MIN_MSG_SIZE), 64);
-    uint16_t tx_len = ROUND_UP(MAX(one, MIN_COPY_SIZE), 64);
-    unsigned int n_rx
-        = params->n_rxq * (params->n_rxq_desc + ORDMA_LANE_RESERVE);
-    unsigned int n_tx = params->n_rxq * params->n_txq_desc;
-    const struct {
-        unsigned int n;
-        uint16_t data_len;
-    } sizes[N_POOLS] = {
-        [RX_POOL] = { n_rx + (tso ? N_SPARE_BIG_RX : N_SPARE_RX),
-                      tso ? ORDMA_POOL_MAX_LEN : rx_len },
-        [TX_POOL] = { n_tx + N_SPARE_COPY, tx_len },
-        [BIG_POOL] = { N_BIG_COPY, ORDMA_POOL_MAX_LEN },
-    };
-
-    for (int i = 0; i < (tso ? N_POOLS : BIG_POOL); i++) {
-        int error = ordma_pool_create(name, sizes[i].n, sizes[i].data_len,
-                                      params->numa_id, &pools[i]);
-
-        if (error) {
-            while (i-- > 0) {
-                ordma_pool_unref(pools[i]);
-            }
-            return error;
-        }
-    }
-    if (!tso) {
-        pools[BIG_POOL] = ordma_pool_ref(pools[TX_POOL]);
-    }
-    return 0;
+    queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
+    dev->txqs = queues_create(n);
+    dev->have.n_txq = n;
+    dev->up.n_txq = n;
 }
 
+/* Makes 'want' what is in force in 'dev', with 'pools'. */
+static void
+apply_params(struct netdev_rdma *dev, const struct netdev_rdma_params *want,
+             const struct netdev_rdma_pools *pools)
+    OVS_REQUIRES(ordma_mutex)
+{
+    netdev_rdma_stop(dev, "port changed");
+    queues_destroy(dev->rxqs, dev->have.n_rxq, &dev->stats);
+    netdev_rdma_pools_unref(&dev->pools);
+
+    dev->have = *want;
+    dev->rxqs = queues_create(want->n_rxq);
+    dev->pools = *pools;
+    dev->max_frame = want->mtu + NETDEV_RDMA_L2_LEN;
+    dev->max_tso_frame = (dev->has_offload ? dev->pools.big->data_len
+                          : dev->max_frame);
+    dev->up.n_rxq = want->n_rxq;
+    netdev_rdma_restart(dev);
+    netdev_change_seq_changed(&dev->up);
+}
+
+/* Without memory for what is wanted, a port that works goes on as it is: if
+ * this failed, OVS would delete the port.  A change of the number of threads
+ * that send needs no other queue pairs. */
 static int
 netdev_rdma_reconfigure(struct netdev *netdev)
 {
     struct netdev_rdma *dev = netdev_rdma_cast(netdev);
-    struct ordma_pool *pools[N_POOLS];
+    struct netdev_rdma_pools pools;
     struct netdev_rdma_params want;
-    int error = 0;
+    char *error = NULL;
 
     ovs_mutex_lock(&ordma_mutex);
+    if (!dev->txqs || dev->want.n_txq != dev->have.n_txq) {
+        renew_txqs(dev, dev->want.n_txq);
+    }
     want = dev->want;
-    if (dev->rx_pool && !memcmp(&want, &dev->have, sizeof want)) {
-        goto out;
+    if (!dev->rxqs || memcmp(&want, &dev->have, sizeof want)) {
+        error = netdev_rdma_pools_get(&want, dev->has_offload, &pools);
+        if (!error) {
+            apply_params(dev, &want, &pools);
+        } else {
+            VLOG_WARN("%s: %s", netdev_get_name(netdev), error);
+            dev->want = dev->have;
+        }
     }
-    error = create_pools(netdev_get_name(netdev), &want, dev->has_offload,
-                         pools);
-    if (error) {
-        goto out;
-    }
-
-    queues_destroy(dev->rxqs, dev->have.n_rxq, &dev->stats);
-    queues_destroy(dev->txqs, dev->have.n_txq, &dev->stats);
-    pools_unref(dev);
-
-    dev->have = want;
-    dev->rxqs = queues_create(want.n_rxq);
-    dev->txqs = queues_create(want.n_txq);
-    dev->rx_pool = pools[RX_POOL];
-    dev->tx_pool = pools[TX_POOL];
-    dev->big_pool = pools[BIG_POOL];
-    dev->max_frame = want.mtu + NETDEV_RDMA_L2_LEN;
-    dev->max_tso_frame = (dev->has_offload ? dev->big_pool->data_len
-                          : dev->max_frame);
-    netdev->n_rxq = want.n_rxq;
-    netdev->n_txq = want.n_txq;
-    netdev_rdma_restart(dev);
-    netdev_change_seq_changed(netdev);
-
-out:
     ovs_mutex_unlock(&ordma_mutex);
-    return error;
+    free(error);
+    return dev->rxqs ? 0 : ENOMEM;
 }
 
 static int
@@ -549,20 +563,6 @@ netdev_rdma_get_carrier_resets(const struct netdev *netdev)
     return resets;
 }
 
-void
-netdev_rdma_get_status__(const struct netdev_rdma *dev, struct smap *smap)
-{
-    if (dev->peer) {
-        ordma_peer_get_status(dev->peer, smap);
-        smap_add(smap, "provider_reason", dev->provider_reason);
-    } else if (netdev_rdma_mesh_dests(&dev->mesh)) {
-        netdev_rdma_mesh_get_status(dev, smap);
-        smap_add(smap, "provider_reason", dev->provider_reason);
-    } else {
-        smap_add(smap, "state", "unconfigured");
-    }
-}
-
 static int
 netdev_rdma_get_status(const struct netdev *netdev, struct smap *smap)
 {
@@ -570,7 +570,7 @@ netdev_rdma_get_status(const struct netdev *netdev, struct smap *smap)
     const char *device;
 
     ovs_mutex_lock(&ordma_mutex);
-    netdev_rdma_get_status__(dev, smap);
+    netdev_rdma_add_status(dev, smap);
     device = smap_get(smap, "device");
     if (device) {
         smap_add(smap, "tunnel_egress_iface", device);
@@ -676,7 +676,6 @@ netdev_rdma_rxq_construct(struct netdev_rxq *rxq_)
     struct netdev_rdma *dev = netdev_rdma_cast(rxq_->netdev);
 
     rxq->stats = &dev->rxqs[rxq_->queue_id].stats;
-    rxq->next_lane = rxq_->queue_id;
     return 0;
 }
 

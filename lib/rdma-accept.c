@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright (c) 2026 The Open vSwitch RDMA tunnel port authors.
  *
- * Connection requests: which port and peer one is for. */
+ * Events of providers: which port and peer a connection request is for. */
 
 #include <config.h>
 
-#include "rdma-peer-private.h"
+#include "rdma-accept.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "coverage.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/vlog.h"
-#include "rdma-lane.h"
+#include "packets.h"
+#include "rdma-listener.h"
+#include "rdma-peer.h"
 #include "rdma-stats.h"
-#include "timeval.h"
+#include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_accept);
 
@@ -22,37 +25,100 @@ COVERAGE_DEFINE(rdma_request_refused);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
-static struct ovs_list acceptors OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&acceptors);
+static struct ovs_list ports OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&ports);
+static bool errors_are_stale OVS_GUARDED_BY(ordma_mutex);
+
+/* Ports. */
 
 void
-ordma_acceptor_add(struct ordma_acceptor *acceptor)
+ordma_port_add(struct ordma_port *port)
 {
-    ovs_list_push_back(&acceptors, &acceptor->node);
+    ordma_listener_ref(port->provider, port->dst_port);
+    ovs_list_push_back(&ports, &port->node);
+    port->error = NULL;
+    errors_are_stale = true;
 }
 
 void
-ordma_acceptor_remove(struct ordma_acceptor *acceptor)
+ordma_port_remove(struct ordma_port *port)
 {
-    ovs_list_remove(&acceptor->node);
+    ovs_list_remove(&port->node);
+    ordma_listener_unref(port->provider, port->dst_port);
+    free(port->error);
+    errors_are_stale = true;
 }
 
-/* Returns true if 'config' has one remote address rather than any. */
-static bool
-has_fixed_remote(const struct ordma_peer_config *config)
+/* Returns the port that has the same identity as 'port' and was there before,
+ * or null. */
+static const struct ordma_port *
+find_twin(const struct ordma_port *port)
+    OVS_REQUIRES(ordma_mutex)
 {
-    return ipv6_addr_is_set(&config->remote) && !config->wanted;
+    const struct ordma_port *other;
+
+    LIST_FOR_EACH (other, node, &ports) {
+        if (other == port) {
+            break;
+        }
+        if (other->provider == port->provider
+            && other->dst_port == port->dst_port
+            && ipv6_addr_equals(&other->remote, &port->remote)
+            && ipv6_addr_equals(&other->local, &port->local)
+            && ordma_key_equals(&other->in_key, &port->in_key)) {
+            return other;
+        }
+    }
+    return NULL;
 }
 
-/* Returns how well a port with 'config', which takes 'hello', fits it. */
+/* Returns why the peers of 'port' are not to dial, for the caller to free, or
+ * null. */
+static char *
+find_error(const struct ordma_port *port)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_port *twin = find_twin(port);
+
+    return (twin
+            ? xasprintf("port %s has the same remote_ip, local_ip, dst_port "
+                        "and in_key, change one of them", twin->name)
+            : nullable_xstrdup(ordma_listener_error(port->provider,
+                                                    port->dst_port)));
+}
+
+/* Brings the 'error' of all ports up to date. */
+static void
+update_errors(void)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_port *port;
+
+    errors_are_stale = false;
+    LIST_FOR_EACH (port, node, &ports) {
+        char *error = find_error(port);
+
+        if (!nullable_string_is_equal(error, port->error)) {
+            free(port->error);
+            port->error = error;
+            port->changed(port);
+        } else {
+            free(error);
+        }
+    }
+}
+
+/* Requests. */
+
+/* Returns how well 'port', which takes 'hello', fits it. */
 static int
-match_score(const struct ordma_peer_config *config,
-            const struct ordma_hello *hello)
+match_score(const struct ordma_port *port, const struct ordma_hello *hello)
+    OVS_REQUIRES(ordma_mutex)
 {
-    return (4 * ordma_key_equals(&config->in_key, &hello->out_key)
-            + 4 * ordma_key_equals(&config->out_key, &hello->in_key)
-            + 2 * has_fixed_remote(config)
-            + ipv6_addr_is_set(&config->local));
+    return (4 * ordma_key_equals(&port->in_key, &hello->out_key)
+            + 4 * ordma_key_equals(&port->out_key, &hello->in_key)
+            + 2 * ipv6_addr_is_set(&port->remote)
+            + ipv6_addr_is_set(&port->local));
 }
 
 /* Returns true if 'a' is all zeros, which means any address, or equal to
@@ -63,152 +129,71 @@ addr_matches(const struct in6_addr *a, const struct in6_addr *b)
     return !ipv6_addr_is_set(a) || ipv6_addr_equals(a, b);
 }
 
-/* Returns true if a port with 'config' fits the request 'conn' with 'hello'
- * better than one with 'best', which may be null.  Stores in '*refusal' why
- * not, if that is due to what 'hello' says. */
+/* Returns true if 'port' fits the request 'conn' with 'hello' better than
+ * 'best', which may be null.  Stores in '*refusal' why not, if that is due to
+ * what 'hello' says. */
 static bool
-is_better(const struct ordma_peer_config *config,
-          const struct ordma_peer_config *best,
+is_better(const struct ordma_port *port, const struct ordma_port *best,
           const struct ordma_conn *conn, const struct ordma_hello *hello,
           enum ordma_refusal *refusal)
     OVS_REQUIRES(ordma_mutex)
 {
-    if (config->provider != conn->provider
-        || config->dst_port != conn->dst_port
-        || !addr_matches(&config->remote, &conn->remote)
-        || !addr_matches(&config->local, &conn->local)
-        || !ordma_handshake_is_right_dev(config, conn)) {
+    enum ordma_refusal why;
+
+    if (port->provider != conn->provider
+        || port->dst_port != conn->dst_port
+        || !addr_matches(&port->remote, &conn->remote)
+        || !addr_matches(&port->local, &conn->local)
+        || !ordma_session_is_right_dev(port, conn)) {
         return false;
     }
-    if (ordma_handshake_check(config, hello)) {
-        *refusal = ordma_handshake_check(config, hello);
+    why = ordma_session_check(port, hello);
+    if (why) {
+        *refusal = why;
         return false;
     }
-    return !best || match_score(config, hello) > match_score(best, hello);
+    return !best || match_score(port, hello) > match_score(best, hello);
 }
 
-/* Finds the peer that wants the connection request 'conn' with 'hello', the
- * one that fits best, or has a port create it.  If there is none, returns null
- * and the reason in '*refusal'. */
-static struct ordma_peer *
-find_peer(const struct ordma_conn *conn, const struct ordma_hello *hello,
+/* Finds the port that wants the connection request 'conn' with 'hello', the
+ * one that fits best.  If there is none, returns null and the reason in
+ * '*refusal'. */
+static struct ordma_port *
+find_port(const struct ordma_conn *conn, const struct ordma_hello *hello,
           enum ordma_refusal *refusal)
     OVS_REQUIRES(ordma_mutex)
 {
-    const struct ordma_peer_config *config = NULL;
-    struct ordma_acceptor *acceptor, *best_acceptor = NULL;
-    struct ordma_peer *peer, *best = NULL;
+    struct ordma_port *port, *best = NULL;
 
     *refusal = ORDMA_REFUSED_NO_PORT;
-    LIST_FOR_EACH (peer, node, &ordma_peers) {
-        if (is_better(&peer->config, config, conn, hello, refusal)) {
-            best = peer;
-            config = &peer->config;
+    LIST_FOR_EACH (port, node, &ports) {
+        if (is_better(port, best, conn, hello, refusal)) {
+            best = port;
         }
-    }
-    LIST_FOR_EACH (acceptor, node, &acceptors) {
-        if (is_better(&acceptor->config, config, conn, hello, refusal)) {
-            best_acceptor = acceptor;
-            config = &acceptor->config;
-        }
-    }
-    if (best_acceptor) {
-        *refusal = ORDMA_REFUSED_PEERS;
-        best = best_acceptor->create(best_acceptor, &conn->remote,
-                                     &conn->local);
     }
     return best;
 }
 
-/* Returns true if our dial, which is under way, beats the request 'conn' of
- * the peer. */
-static bool
-dial_wins_crossing(const struct ordma_peer *peer,
-                   const struct ordma_conn *conn)
-    OVS_REQUIRES(ordma_mutex)
-{
-    return (peer->session && peer->session->state == ORDMA_SESSION_SETUP
-            && peer->session->dialed
-            && time_msec() < peer->yield_at
-            && memcmp(&conn->local, &conn->remote, sizeof conn->local) < 0);
-}
-
-/* Returns true if 'peer' has a session with a port other than that which says
- * 'hello'. */
-static bool
-is_busy(const struct ordma_peer *peer, const struct ordma_hello *hello)
-    OVS_REQUIRES(ordma_mutex)
-{
-    const struct ordma_session *session = peer->session;
-
-    return (session && session->state == ORDMA_SESSION_UP
-            && !(ordma_key_equals(&session->theirs.in_key, &hello->in_key)
-                 && ordma_key_equals(&session->theirs.out_key,
-                                     &hello->out_key)));
-}
-
-/* Finds or creates the session of 'peer' for the request 'conn', which says
- * 'hello', and stores it in '*sessionp'. */
+/* Has a port take the request 'conn' with 'hello', or returns why none
+ * does. */
 static enum ordma_refusal
-admit(struct ordma_peer *peer, const struct ordma_conn *conn,
-      const struct ordma_hello *hello, struct ordma_session **sessionp)
+take_request(struct ordma_conn *conn, const struct ordma_hello *hello)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct ordma_session *session;
+    enum ordma_refusal refusal;
+    struct ordma_port *port = find_port(conn, hello, &refusal);
+    struct ordma_peer *peer;
 
-    if (hello->lane) {
-        session = peer->successor ? peer->successor : peer->session;
-        *sessionp = session;
-        return (session && session->state == ORDMA_SESSION_SETUP
-                && !session->dialed && session->id == hello->session
-                && hello->lane < session->n_lanes
-                && !session->links[hello->lane].conn
-                ? ORDMA_REFUSED_NONE : ORDMA_REFUSED_SESSION);
+    if (!port) {
+        return refusal;
     }
-    if (dial_wins_crossing(peer, conn)) {
-        return ORDMA_REFUSED_CROSSING;
+    peer = port->get_peer(port, &conn->remote, &conn->local);
+    refusal = (peer ? ordma_peer_request(peer, conn, hello)
+               : ORDMA_REFUSED_PEERS);
+    if (refusal && refusal != ORDMA_REFUSED_CROSSING) {
+        ordma_stats_add(port->stats, ORDMA_REJECTED_REQUESTS, 1);
     }
-    if (is_busy(peer, hello)) {
-        return ORDMA_REFUSED_BUSY;
-    }
-
-    session = ordma_session_create(peer, hello->session, false,
-                                   peer->config.stats);
-    ordma_handshake_set_n_lanes(peer, hello->n_lanes);
-    session->theirs = *hello;
-    session->n_lanes = peer->n_lanes;
-    ordma_peer_accept(peer, session);
-    *sessionp = session;
-    return ORDMA_REFUSED_NONE;
-}
-
-/* Accepts 'conn' as the lane of 'session' that 'hello' says.  Returns 0, or a
- * positive errno value after ending the session. */
-static int
-accept_lane(struct ordma_session *session, struct ordma_conn *conn,
-            const struct ordma_hello *hello)
-    OVS_REQUIRES(ordma_mutex)
-{
-    uint8_t private_data[ORDMA_HELLO_LEN];
-    struct ordma_hello ours;
-    int error;
-
-    error = ordma_handshake_add_lane(session, hello->lane, conn);
-    if (error) {
-        ordma_peer_session_failed(session, error == ENOTCONN
-                                  ? "peer hung up while connecting"
-                                  : "out of resources for a connection, see "
-                                    "the log");
-        return error;
-    }
-    ordma_lane_start(session->links[hello->lane].lane, hello->credits);
-    ours = ordma_handshake_hello(session->peer, session, hello->lane);
-    ordma_hello_put(private_data, &ours);
-    if (conn->provider->accept(conn, private_data, sizeof private_data)) {
-        /* The lane owns 'conn': it goes with the session. */
-        ordma_peer_session_failed(session, "cannot accept a connection");
-    }
-    return 0;
+    return refusal;
 }
 
 static void
@@ -230,32 +215,58 @@ refuse(struct ordma_conn *conn, enum ordma_refusal refusal)
     conn->provider->reject(conn, private_data, sizeof private_data);
 }
 
-void
-ordma_accept_request(const struct ordma_event *event)
+static void
+handle_request(const struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
 {
-    struct ordma_conn *conn = event->conn;
-    enum ordma_refusal refusal;
+    enum ordma_refusal refusal = ORDMA_REFUSED_HELLO;
     struct ordma_hello hello;
-    struct ordma_peer *peer;
 
-    if (!ordma_hello_parse(event->private_data, event->private_data_len,
-                           &hello)) {
-        refuse(conn, ORDMA_REFUSED_HELLO);
-        return;
-    }
-    peer = find_peer(conn, &hello, &refusal);
-    if (peer) {
-        struct ordma_session *session;
-
-        refusal = admit(peer, conn, &hello, &session);
-        if (!refusal && accept_lane(session, conn, &hello)) {
-            refusal = ORDMA_REFUSED_RESOURCE;
-        }
-        if (refusal && refusal != ORDMA_REFUSED_CROSSING) {
-            ordma_stats_add(peer->config.stats, ORDMA_REJECTED_REQUESTS, 1);
-        }
+    if (ordma_hello_parse(event->private_data, event->private_data_len,
+                          &hello)) {
+        refusal = take_request(event->conn, &hello);
     }
     if (refusal) {
-        refuse(conn, refusal);
+        refuse(event->conn, refusal);
     }
+}
+
+/* Periodic work. */
+
+static void
+run_provider(const struct ordma_provider *provider)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_event event;
+
+    provider->run();
+    while (provider->next_event(&event)) {
+        if (event.type == ORDMA_EV_REQUEST) {
+            handle_request(&event);
+        } else {
+            ordma_session_handle_event(&event);
+        }
+    }
+}
+
+void
+ordma_accept_run(void)
+{
+    if (ordma_listeners_run() || errors_are_stale) {
+        update_errors();
+    }
+    for (size_t i = 0; ordma_providers[i]; i++) {
+        run_provider(ordma_providers[i]);
+    }
+    ordma_peers_run();
+}
+
+void
+ordma_accept_wait(void)
+{
+    for (size_t i = 0; ordma_providers[i]; i++) {
+        ordma_providers[i]->wait();
+    }
+    ordma_listeners_wait();
+    ordma_peers_wait();
 }

@@ -79,7 +79,8 @@ struct ordma_hello {
     ORDMA_REFUSAL(SESSION,  "it has ended that session")                \
     ORDMA_REFUSAL(BUSY,     "its port is connected to another port")    \
     ORDMA_REFUSAL(RESOURCE, "it is out of resources, see its log")      \
-    ORDMA_REFUSAL(PEERS,    "its port has max_peers peers already")
+    ORDMA_REFUSAL(PEERS,    "its port has max_peers peers already")     \
+    ORDMA_REFUSAL(MTU,      "packets as long as the path MTU get lost")
 
 enum ordma_refusal {
 #define ORDMA_REFUSAL(NAME, TEXT) ORDMA_REFUSED_##NAME,

@@ -38,6 +38,9 @@ COVERAGE_DEFINE(rdma_lane_failed);
 /* At most so many sends share one signaled completion. */
 #define SIGNAL_INTERVAL 32
 
+/* The main thread waits for the first PONGs. */
+#define WAKING_PONGS 2
+
 static uint32_t
 load_relaxed(const atomic_uint32_t *p)
 {
@@ -142,14 +145,26 @@ refill(struct ordma_lane *lane)
     }
 }
 
+/* Returns how many DATA messages may arrive before the next buffer is
+ * posted. */
+static uint32_t
+n_ready(const struct ordma_lane *lane)
+{
+    uint32_t n_posted = ordma_rq_n_posted(lane->rq);
+    uint32_t n = n_posted - MIN(n_posted, ORDMA_LANE_RESERVE);
+
+    if (lane->rq->srq) {
+        n = MIN(n, ordma_share_get(&lane->rq->share));
+    }
+    return MIN(n, lane->n_recv);
+}
+
 /* Publishes how many DATA messages the buffers posted allow.  Messages of
  * other types use buffers up, but what has been granted stays granted. */
 static void
 update_grantable(struct ordma_lane *lane)
 {
-    uint32_t n_ready = (lane->rq->srq ? lane->n_recv
-                        : ordma_rq_n_posted(lane->rq) - ORDMA_LANE_RESERVE);
-    uint32_t grantable = lane->n_rx_data + n_ready;
+    uint32_t grantable = lane->n_rx_data + n_ready(lane);
 
     if ((int32_t) (grantable - load_relaxed(&lane->rx_grantable)) > 0) {
         atomic_store_relaxed(&lane->rx_grantable, grantable);
@@ -160,12 +175,17 @@ update_grantable(struct ordma_lane *lane)
 static void
 take_pong(struct ordma_lane *lane)
 {
+    unsigned int n_pongs = ordma_lane_n_pongs(lane) + 1;
     long long int ping_time;
 
     atomic_read_relaxed(&lane->ping_time, &ping_time);
     if (ping_time) {
         atomic_store_relaxed(&lane->rtt, MAX(time_usec() - ping_time, 1));
         atomic_store_relaxed(&lane->ping_time, 0);
+    }
+    atomic_store_relaxed(&lane->n_pongs, n_pongs);
+    if (n_pongs <= WAKING_PONGS) {
+        seq_change(ordma_seq());
     }
 }
 
@@ -352,13 +372,22 @@ post_messages(struct ordma_lane *lane, enum ordma_msg_type type,
     return n_posted;
 }
 
-/* Returns the entries of the send ring that are not in use. */
+/* Returns how many messages are under way. */
 static uint32_t
-sq_room(struct ordma_lane *lane)
+n_queued(struct ordma_lane *lane)
     OVS_REQUIRES(lane->tx_lock)
 {
-    return (lane->n_send + ORDMA_LANE_RESERVE
-            - (lane->sq_head - load_acquire(&lane->sq_tail)));
+    return lane->sq_head - load_acquire(&lane->sq_tail);
+}
+
+/* Returns how many DATA messages there is room for. */
+static uint32_t
+data_room(struct ordma_lane *lane)
+    OVS_REQUIRES(lane->tx_lock)
+{
+    uint32_t most = MIN(lane->n_send, ordma_share_get(&lane->tx_pool->share));
+
+    return most - MIN(most, n_queued(lane));
 }
 
 /* Has the device send what was posted, if posting did not.  Threads that send
@@ -392,8 +421,7 @@ ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
 
     ovs_spin_lock(&lane->tx_lock);
     credits = load_relaxed(&lane->tx_granted) - lane->tx_sent;
-    room = sq_room(lane);
-    room -= MIN(room, ORDMA_LANE_RESERVE);
+    room = data_room(lane);
     if (OVS_UNLIKELY(ordma_lane_failure(lane))) {
         *n = 0;
         result = ORDMA_TX_FAILED;
@@ -420,10 +448,26 @@ ordma_lane_send(struct ordma_lane *lane, const struct ordma_tx_msg msgs[],
     return result;
 }
 
-/* Sends a message without records.  Returns false if that is not possible
- * now. */
+/* Returns a buffer for a message without records of 'len' bytes, all zeros but
+ * for the header, or null. */
+static struct rte_mbuf *
+control_mbuf(const struct ordma_lane *lane, uint32_t len)
+{
+    const struct ordma_pool *pool = (len <= lane->tx_pool->data_len
+                                     ? lane->tx_pool : lane->rq->pool);
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool->mp);
+
+    if (mbuf) {
+        len = MIN(len, pool->data_len);
+        memset(rte_pktmbuf_append(mbuf, len), 0, len);
+    }
+    return mbuf;
+}
+
+/* Sends a message without records, 'len' bytes long.  Returns false if that is
+ * not possible now. */
 static bool
-send_control(struct ordma_lane *lane, enum ordma_msg_type type)
+send_control(struct ordma_lane *lane, enum ordma_msg_type type, uint32_t len)
     OVS_EXCLUDED(lane->tx_lock)
 {
     struct ordma_tx_msg msg = { .n_records = 0 };
@@ -432,11 +476,11 @@ send_control(struct ordma_lane *lane, enum ordma_msg_type type)
     if (ordma_lane_failure(lane)) {
         return false;
     }
-    msg.mbuf = rte_pktmbuf_alloc(lane->tx_pool->mp);
+    msg.mbuf = control_mbuf(lane, len);
     if (msg.mbuf) {
-        rte_pktmbuf_append(msg.mbuf, ORDMA_MSG_HEADER_LEN);
         if (!ovs_spin_trylock(&lane->tx_lock)) {
-            sent = sq_room(lane) && post_messages(lane, type, &msg, 1);
+            sent = (n_queued(lane) < lane->n_send + ORDMA_LANE_RESERVE
+                    && post_messages(lane, type, &msg, 1));
             ovs_spin_unlock(&lane->tx_lock);
         }
         if (sent) {
@@ -449,11 +493,11 @@ send_control(struct ordma_lane *lane, enum ordma_msg_type type)
     return sent;
 }
 
-void
-ordma_lane_ping(struct ordma_lane *lane)
+bool
+ordma_lane_ping(struct ordma_lane *lane, uint32_t len)
 {
     atomic_store_relaxed(&lane->ping_time, time_usec());
-    send_control(lane, ORDMA_MSG_PING);
+    return send_control(lane, ORDMA_MSG_PING, MAX(len, ORDMA_MSG_HEADER_LEN));
 }
 
 void
@@ -469,37 +513,15 @@ ordma_lane_replenish(struct ordma_lane *lane)
 
     owed = load_relaxed(&lane->rx_grantable) - load_relaxed(&lane->rx_granted);
     if (lane->pong_due) {
-        lane->pong_due = !send_control(lane, ORDMA_MSG_PONG);
+        lane->pong_due = !send_control(lane, ORDMA_MSG_PONG,
+                                       ORDMA_MSG_HEADER_LEN);
     } else if (owed >= MAX(lane->n_recv / 2, 1)
-               && send_control(lane, ORDMA_MSG_CREDIT)) {
+               && send_control(lane, ORDMA_MSG_CREDIT, ORDMA_MSG_HEADER_LEN)) {
         COVERAGE_INC(rdma_credit_message);
     }
 }
 
 /* Life cycle. */
-
-/* Returns the receive queue for a lane: one that others share, if that is
- * wanted and possible.  Where it is only wanted, peers are many and the pool
- * is small, so that the reserve has to come out of the lane's part of it. */
-static struct ordma_rq *
-get_rq(const struct ordma_lane_params *params)
-    OVS_REQUIRES(ordma_mutex)
-{
-    uint32_t n_own = params->n_recv;
-
-    if (params->n_shared) {
-        struct ordma_rq *rq
-            = ordma_rq_share(params->conn->dev, params->rx_pool, params->rxq,
-                             params->n_shared, ORDMA_LANE_RESERVE);
-
-        if (rq) {
-            return rq;
-        }
-        n_own = MAX(n_own, ORDMA_LANE_RESERVE + 1) - ORDMA_LANE_RESERVE;
-    }
-    return ordma_rq_create(params->conn->provider, params->rx_pool, n_own,
-                           ORDMA_LANE_RESERVE);
-}
 
 /* Posts the first receive buffers.  There may be few or none, because an
  * earlier session has not given its own back yet: then the peer gets credits
@@ -512,46 +534,65 @@ lane_post_first(struct ordma_lane *lane)
     return ordma_lane_failure(lane) ? EIO : 0;
 }
 
-int
-ordma_lane_create(const struct ordma_lane_params *params,
-                  struct ordma_stats *stats, struct ordma_lane **lanep)
+/* Returns a lane on 'rq' without a queue pair. */
+static struct ordma_lane *
+lane_alloc(const struct ordma_lane_params *params, struct ordma_rq *rq)
+    OVS_REQUIRES(ordma_mutex)
 {
-    struct ordma_rq *rq = get_rq(params);
-    unsigned int n_recv = (rq->srq
-                           ? MAX(params->n_recv, ORDMA_LANE_SHARED_CREDITS)
-                           : rq->n - ORDMA_LANE_RESERVE);
-    struct ordma_qp_cap cap = {
-        .n_send = params->n_send + ORDMA_LANE_RESERVE,
-        .n_recv = n_recv + ORDMA_LANE_RESERVE,
-        .srq = rq->srq,
-        .max_inline = WANT_INLINE,
-        .ttl = params->ttl,
-    };
-    struct ordma_lane *lane;
-    uint32_t sq_size;
-    int error;
+    struct ordma_lane *lane = xzalloc_cacheline(sizeof *lane);
+    uint32_t sq_size = ROUND_UP_POW2(params->n_send);
 
-    error = params->conn->provider->create_qp(params->conn, &cap);
-    if (error) {
-        VLOG_RL(&rl, error == ENOTCONN ? VLL_DBG : VLL_WARN,
-                "%s: cannot create a queue pair (%s)",
-                params->conn->dev->name, ovs_strerror(error));
-        ordma_rq_unref(rq);
-        return error;
-    }
-
-    sq_size = ROUND_UP_POW2(cap.n_send);
-    lane = xzalloc_cacheline(sizeof *lane);
     lane->conn = params->conn;
     lane->provider = params->conn->provider;
     lane->rq = rq;
     lane->tx_pool = ordma_pool_ref(params->tx_pool);
+    ordma_share_add(&lane->tx_pool->share, 1);
     lane->sq = xcalloc(sq_size, sizeof *lane->sq);
     lane->sq_mask = sq_size - 1;
-    lane->n_send = params->n_send;
-    lane->n_recv = n_recv;
+    lane->n_send = params->n_send - ORDMA_LANE_RESERVE;
+    lane->n_recv = params->n_recv - ORDMA_LANE_RESERVE;
     ovs_spin_init(&lane->tx_lock);
+    return lane;
+}
 
+static void
+lane_free(struct ordma_lane *lane)
+    OVS_REQUIRES(ordma_mutex)
+{
+    ordma_rq_unref(lane->rq);
+    ovs_spin_destroy(&lane->tx_lock);
+    ordma_share_add(&lane->tx_pool->share, -1);
+    ordma_pool_unref(lane->tx_pool);
+    free(lane->sq);
+    free_cacheline(lane);
+}
+
+int
+ordma_lane_create(const struct ordma_lane_params *params,
+                  struct ordma_stats *stats, struct ordma_lane **lanep)
+{
+    struct ordma_rq *rq = ordma_rq_get(params->conn->dev, params->rx_pool,
+                                       params->rxq, params->n_shared,
+                                       params->n_recv);
+    struct ordma_lane *lane = lane_alloc(params, rq);
+    struct ordma_qp_cap cap = {
+        .n_send = params->n_send,
+        .n_recv = params->n_recv,
+        .srq = rq->srq,
+        .cq = params->cq,
+        .max_inline = WANT_INLINE,
+        .ttl = params->ttl,
+    };
+    int error;
+
+    error = lane->provider->create_qp(lane->conn, &cap);
+    if (error) {
+        VLOG_RL(&rl, error == ENOTCONN ? VLL_DBG : VLL_WARN,
+                "%s: cannot create a queue pair (%s)",
+                params->conn->dev->name, ovs_strerror(error));
+        lane_free(lane);
+        return error;
+    }
     error = lane_post_first(lane);
     if (error) {
         VLOG_WARN_RL(&rl, "%s: cannot post receive buffers (%s)",
@@ -645,12 +686,8 @@ ordma_lane_destroy(struct ordma_lane *lane, struct ordma_stats *stats)
         lane->n_flushed += msg->n_records;
         rte_pktmbuf_free(msg->mbuf);
     }
-    ordma_rq_unref(lane->rq);
     ordma_stats_add(stats, ORDMA_TX_FLUSHED_DROPS, lane->n_flushed);
 
     /* Phase 3: the lane itself. */
-    ovs_spin_destroy(&lane->tx_lock);
-    ordma_pool_unref(lane->tx_pool);
-    free(lane->sq);
-    free_cacheline(lane);
+    lane_free(lane);
 }

@@ -28,16 +28,18 @@ struct rte_mbuf;
  * Credits
  * -------
  *
- * A DATA message needs a credit, which is the peer's promise that a receive
- * buffer is posted for it, or that it may take one of those that lanes of
- * several peers share, see rdma-rq.h.  In the latter case there may be fewer
- * buffers than promises: then a message waits until there is one.  All the
- * counts run freely modulo 2**32:
+ * A DATA message needs a credit, which is the peer's promise that it may take
+ * one of the receive buffers that lanes of several peers share, see rdma-rq.h,
+ * or, if the device cannot do that, that one is posted for it.  In the former
+ * case there may be fewer buffers than promises, if many peers send at once:
+ * then a message waits until there is one.  All the counts run freely modulo
+ * 2**32:
  *
  *     tx_granted:   DATA messages that the peer has allowed so far.
  *     tx_sent:      DATA messages sent so far.
  *     rx_grantable: DATA messages that the buffers posted so far allow; with
- *                   shared buffers, a fixed number beyond those received.
+ *                   shared buffers, the lane's share of them beyond those
+ *                   received.
  *     rx_granted:   DATA messages that we have allowed the peer so far.
  *
  * The header of every message grants rx_grantable - rx_granted.  When nothing
@@ -45,10 +47,14 @@ struct rte_mbuf;
  *
  * Messages of other types need no credit.  ORDMA_LANE_RESERVE buffers are
  * posted beyond the credits granted and suffice for them, unless they are
- * shared: a side sends CREDIT
- * only when it can grant half of the peer's buffers, so that at most two can
- * be under way before the peer must have received one, and PING only when the
- * last one was answered or is seconds old.
+ * shared: a side sends CREDIT only when it can grant half of the peer's
+ * buffers, so that at most two can be under way before the peer must have
+ * received one, and PING only when the last one was answered or is seconds
+ * old.
+ *
+ * A lane may also have no more messages under way than its share of the pool
+ * from which they come, so that a peer that does not acknowledge does not take
+ * the buffers of all others with it.
  *
  * Threads
  * -------
@@ -64,18 +70,17 @@ struct rte_mbuf;
 /* Receive buffers and send queue entries kept for messages without credit. */
 #define ORDMA_LANE_RESERVE 8
 
-/* Credits that a peer has at least if it shares buffers with others. */
-#define ORDMA_LANE_SHARED_CREDITS 32
-
 struct ordma_lane_params {
     struct ordma_conn *conn;    /* Has a device, but no queue pair yet. */
     struct ordma_pool *rx_pool; /* For messages received. */
     struct ordma_pool *tx_pool; /* For messages without credit. */
-    unsigned int n_recv;        /* DATA messages to have buffers for. */
-    unsigned int n_shared;      /* Buffers to share with other lanes of 'rxq',
-                                 * if the device can do that, or 0. */
+    unsigned int n_recv;        /* Messages that may arrive before the first
+                                 * is polled, ORDMA_LANE_RESERVE included. */
+    unsigned int n_shared;      /* Buffers that it shares with other lanes of
+                                 * 'rxq'. */
     unsigned int rxq;           /* Receive queue of the port. */
-    unsigned int n_send;        /* DATA messages under way, a power of 2. */
+    unsigned int n_send;        /* Messages under way, likewise. */
+    struct ordma_cq *cq;        /* Where it is polled. */
     uint8_t ttl;                /* Of packets sent. */
 };
 
@@ -102,8 +107,8 @@ struct ordma_lane {
     struct ordma_rq *rq;        /* Receive queue. */
     struct ordma_tx_msg *sq;    /* Send ring. */
     uint32_t sq_mask;           /* Size of the ring, minus 1. */
-    uint32_t n_send;            /* From ordma_lane_params. */
-    uint32_t n_recv;            /* DATA messages that the peer may send. */
+    uint32_t n_send;            /* DATA messages that we may send at most. */
+    uint32_t n_recv;            /* The same for the peer. */
 
     /* Text that says why the lane has failed, or null. */
     ATOMIC(const char *) failure;
@@ -123,6 +128,9 @@ struct ordma_lane {
     atomic_count n_rx_messages; /* Of all types: for liveness. */
     struct ordma_lane_stats rx_stats;
     atomic_llong rtt;           /* Of the last PING and PONG, usec, or 0. */
+    atomic_uint n_pongs;        /* PONGs received. */
+    atomic_bool held;           /* Does the poller have more messages of it
+                                 * than it could deliver? */
 
     /* For ordma_lane_drain(). */
     bool have_marker;           /* Posted the last send, at 'marker'. */
@@ -196,8 +204,40 @@ enum ordma_tx_result ordma_lane_send(struct ordma_lane *lane,
                                      const struct ordma_tx_msg msgs[], int *n)
     OVS_EXCLUDED(lane->tx_lock);
 
-/* Asks the peer for a sign of life.  Any thread. */
-void ordma_lane_ping(struct ordma_lane *lane) OVS_EXCLUDED(lane->tx_lock);
+/* Sends a PING of 'len' bytes, or as short as it can be.  Returns false if
+ * that is not possible now.  Any thread. */
+bool ordma_lane_ping(struct ordma_lane *lane, uint32_t len)
+    OVS_EXCLUDED(lane->tx_lock);
+
+/* Returns how many PONGs have answered.  The first ones wake the main thread.
+ * Any thread. */
+static inline unsigned int
+ordma_lane_n_pongs(const struct ordma_lane *lane)
+{
+    unsigned int n;
+
+    atomic_read_relaxed(&CONST_CAST(struct ordma_lane *, lane)->n_pongs, &n);
+    return n;
+}
+
+/* Notes that the poller holds on to 'lane' between its calls, or not any more:
+ * so long the lane is not destroyed.  Poller. */
+static inline void
+ordma_lane_hold(struct ordma_lane *lane, bool held)
+{
+    atomic_store_explicit(&lane->held, held, memory_order_release);
+}
+
+/* Any thread. */
+static inline bool
+ordma_lane_is_held(const struct ordma_lane *lane)
+{
+    bool held;
+
+    atomic_read_explicit(&CONST_CAST(struct ordma_lane *, lane)->held, &held,
+                         memory_order_acquire);
+    return held;
+}
 
 /* Moves up to 'n' messages received, at most ORDMA_MAX_BURST, to 'msgs', and
  * frees what was sent.  Returns how many; the caller owns them.  Their data

@@ -117,28 +117,25 @@ ordma_listener_unref(const struct ordma_provider *provider, ovs_be16 port)
     }
 }
 
-bool
-ordma_listener_is_open(const struct ordma_provider *provider, ovs_be16 port)
-{
-    return listener_find(provider, port)->open;
-}
-
 const char *
 ordma_listener_error(const struct ordma_provider *provider, ovs_be16 port)
 {
     return listener_find(provider, port)->error;
 }
 
-void
+bool
 ordma_listeners_run(void)
 {
     struct listener *listener;
+    bool changed = false;
 
     LIST_FOR_EACH (listener, node, &listeners) {
         if (!listener->open && time_msec() >= listener->next_try) {
             listener_open(listener);
+            changed = true;
         }
     }
+    return changed;
 }
 
 void

@@ -23,15 +23,14 @@ void ordma_listener_ref(const struct ordma_provider *provider, ovs_be16 port)
 void ordma_listener_unref(const struct ordma_provider *provider, ovs_be16 port)
     OVS_REQUIRES(ordma_mutex);
 
-/* Tells about a listener that somebody refers to: is it open, or why not.  The
+/* Returns why a listener that somebody refers to is not open, or null.  The
  * text is valid until the next call of ordma_listeners_run(). */
-bool ordma_listener_is_open(const struct ordma_provider *provider,
-                            ovs_be16 port) OVS_REQUIRES(ordma_mutex);
 const char *ordma_listener_error(const struct ordma_provider *provider,
                                  ovs_be16 port) OVS_REQUIRES(ordma_mutex);
 
-/* Do the periodic work of all listeners. */
-void ordma_listeners_run(void) OVS_REQUIRES(ordma_mutex);
+/* Do the periodic work of all listeners.  ordma_listeners_run() returns true
+ * if what ordma_listener_error() returns has changed. */
+bool ordma_listeners_run(void) OVS_REQUIRES(ordma_mutex);
 void ordma_listeners_wait(void) OVS_REQUIRES(ordma_mutex);
 
 #endif /* rdma-listener.h */

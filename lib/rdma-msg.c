@@ -108,7 +108,8 @@ ordma_msg_parse(const void *data, size_t len, struct ordma_msg *msg,
     if ((msg->type == ORDMA_MSG_DATA) != (msg->n_records != 0)) {
         return ORDMA_MSG_E_N_RECORDS;
     }
-    if (msg->type != ORDMA_MSG_DATA && len != ORDMA_MSG_HEADER_LEN) {
+    if ((msg->type == ORDMA_MSG_CREDIT || msg->type == ORDMA_MSG_PONG)
+        && len != ORDMA_MSG_HEADER_LEN) {
         return ORDMA_MSG_E_TRAILING;
     }
 

@@ -55,7 +55,7 @@
 enum ordma_msg_type {
     ORDMA_MSG_DATA = 0,         /* Records. */
     ORDMA_MSG_CREDIT = 1,       /* Nothing but the credits in the header. */
-    ORDMA_MSG_PING = 2,         /* Asks for a PONG. */
+    ORDMA_MSG_PING = 2,         /* Asks for a PONG.  May be of any length. */
     ORDMA_MSG_PONG = 3,         /* Answers a PING. */
     ORDMA_MSG_N_TYPES
 };

@@ -5,18 +5,20 @@
 
 #include <config.h>
 
-#include "rdma-peer-private.h"
+#include "rdma-peer.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "packets.h"
+#include "random.h"
 #include "rdma-lane.h"
-#include "rdma-listener.h"
-#include "rdma-pool.h"
+#include "rdma-msg.h"
 #include "rdma-stats.h"
-#include "seq.h"
+#include "reconnect.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -29,9 +31,41 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 #define MAX_BACKOFF 8000
 #define PROBE_INTERVAL 5000
 #define SUCCESSOR_TIMEOUT 8000
+#define CROSSING_TIMEOUT 1000   /* Age at which our dial yields, at least. */
+#define MTU_TIMEOUT (10 * 60 * 1000)    /* As the kernel's for a route. */
 
-struct ovs_list ordma_peers OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&ordma_peers);
+struct ordma_peer {
+    struct ovs_list node;           /* In 'peers'. */
+    struct ordma_port *port;
+    struct ordma_peer_id id;
+    char *name;                     /* For logs. */
+    struct reconnect *fsm;          /* When to dial, probe and give up. */
+    struct ordma_session *session;  /* Not closed, or null. */
+    struct ordma_session *successor; /* Not UP, to replace 'session', which
+                                      * is UP, when it is UP itself.  Or
+                                      * null. */
+    long long int successor_deadline; /* When to give that up. */
+    long long int yield_at;         /* When our dial yields to the peer's. */
+    bool has_failed;                /* Waits for the next attempt. */
+    int max_mtu;                    /* Greatest path MTU that works... */
+    long long int max_mtu_until;    /* ...as far as we know, until then. */
+    unsigned int n_connects;        /* Sessions that came up. */
+    unsigned int n_rx_messages;     /* As last seen, for 'fsm'. */
+    char *last_error;               /* Or null. */
+    long long int last_error_time;  /* Wall clock, ms. */
+};
+
+static struct ovs_list peers OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&peers);
+
+static const struct ordma_session_ops session_ops;
+
+static bool
+peer_is_up(const struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return peer->session && peer->session->state == ORDMA_SESSION_UP;
+}
 
 /* Sessions that fail. */
 
@@ -57,7 +91,7 @@ close_successor(struct ordma_peer *peer, const char *reason)
     if (peer->successor) {
         VLOG_INFO_RL(&rl, "%s: a new connection of the peer was given up (%s)",
                      peer->name, reason);
-        ordma_session_close(peer->successor, peer->config.slot);
+        ordma_session_close(peer->successor);
         peer->successor = NULL;
     }
 }
@@ -70,159 +104,275 @@ close_session(struct ordma_peer *peer, const char *reason)
     struct ordma_session *session = peer->session;
 
     if (session) {
-        bool was_up = session->state == ORDMA_SESSION_UP;
-
-        peer->session = NULL;
-        ordma_session_close(session, peer->config.slot);
-        if (was_up) {
+        if (peer_is_up(peer)) {
+            ovsrcu_set(peer->id.slot, NULL);
             VLOG_INFO("%s: disconnected (%s)", peer->name, reason);
-            ordma_stats_add(peer->config.stats, ORDMA_DISCONNECTS, 1);
+            ordma_stats_add(peer->port->stats, ORDMA_DISCONNECTS, 1);
         }
-        peer->config.changed(peer->config.aux);
+        peer->session = NULL;
+        ordma_session_close(session);
+        peer->port->changed(peer->port);
     }
 }
 
-void
-ordma_peer_close(struct ordma_peer *peer, const char *reason)
+static void
+peer_close(struct ordma_peer *peer, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
 {
     close_successor(peer, reason);
     close_session(peer, reason);
 }
 
-void
-ordma_peer_fail(struct ordma_peer *peer, const char *reason)
+/* Closes the session of 'peer' because of 'reason', an error that people
+ * should see, and lets it try again after a while.  A peer on demand that was
+ * up goes idle. */
+static void
+peer_fail(struct ordma_peer *peer, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
 {
+    long long int now = time_msec();
+
     peer_set_error(peer, reason);
     close_session(peer, reason);
-    if (peer->successor) {
-        ordma_peer_succeed(peer);
-    } else if (!reconnect_is_connected(peer->fsm)) {
+    if (!reconnect_is_connected(peer->fsm)) {
         peer->has_failed = true;
-        reconnect_connect_failed(peer->fsm, time_msec(), 0);
-    } else if (peer->config.wanted) {
-        reconnect_disable(peer->fsm, time_msec());
+        reconnect_connect_failed(peer->fsm, now, 0);
+    } else if (peer->id.wanted) {
+        reconnect_disable(peer->fsm, now);
     } else {
         peer->has_failed = true;
-        reconnect_disconnected(peer->fsm, time_msec(), 0);
+        reconnect_disconnected(peer->fsm, now, 0);
     }
-    peer->config.changed(peer->config.aux);
+    peer->port->changed(peer->port);
 }
 
-void
-ordma_peer_begin(struct ordma_peer *peer)
+/* Notes that a new session is about to be set up. */
+static void
+peer_begin(struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex)
 {
     peer->has_failed = false;
     reconnect_enable(peer->fsm, time_msec());
     reconnect_connecting(peer->fsm, time_msec());
 }
 
-void
-ordma_peer_accept(struct ordma_peer *peer, struct ordma_session *session)
+/* Makes the successor the session of 'peer'. */
+static void
+peer_succeed(struct ordma_peer *peer, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
 {
-    if (ordma_peer_is_up(peer)) {
+    struct ordma_session *successor = peer->successor;
+
+    close_session(peer, reason);
+    peer_begin(peer);
+    peer->session = successor;
+    peer->successor = NULL;
+    peer->port->changed(peer->port);
+}
+
+/* Returns the greatest path MTU of sessions of 'peer', or 0 for no limit. */
+static int
+peer_max_mtu(const struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return time_msec() < peer->max_mtu_until ? peer->max_mtu : 0;
+}
+
+/* Has the next session of 'peer' use shorter packets than the 'mtu' bytes that
+ * do not get through.  Returns false if there are no shorter ones. */
+static bool
+lower_mtu(struct ordma_peer *peer, int mtu)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (mtu / 2 < ORDMA_MIN_PATH_MTU) {
+        return false;
+    }
+    VLOG_INFO("%s: packets of %d bytes do not get through, trying %d",
+              peer->name, mtu, mtu / 2);
+    peer->max_mtu = mtu / 2;
+    peer->max_mtu_until = time_msec() + MTU_TIMEOUT;
+    return true;
+}
+
+/* What sessions report. */
+
+static void
+warn_max_msg(const struct ordma_peer *peer,
+             const struct ordma_session *session)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (session->max_msg < ORDMA_MSG_MAX_OVERHEAD + peer->port->max_frame) {
+        VLOG_WARN("%s: the peer takes messages of %"PRIu32" bytes only, set "
+                  "the same mtu_request on both ends",
+                  peer->name, session->max_msg);
+    }
+}
+
+static void
+session_up(struct ordma_session *session)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_peer *peer = session->aux;
+    const struct ordma_conn *conn = session->links[0].conn;
+    struct ds remote = DS_EMPTY_INITIALIZER;
+
+    if (session == peer->successor) {
+        peer_succeed(peer, "peer started again");
+    }
+    ovsrcu_set(peer->id.slot, session);
+
+    ipv6_format_mapped(&session->remote, &remote);
+    VLOG_INFO("%s: connected to %s through %s, %u lane%s, path MTU %d",
+              peer->name, ds_cstr(&remote), conn->dev->name, session->n_lanes,
+              session->n_lanes == 1 ? "" : "s", conn->path_mtu);
+    ds_destroy(&remote);
+    warn_max_msg(peer, session);
+    ordma_stats_add(peer->port->stats, ORDMA_CONNECTS, 1);
+    peer->n_connects++;
+    peer->n_rx_messages = 0;
+    reconnect_connected(peer->fsm, time_msec());
+    peer->port->changed(peer->port);
+}
+
+static void
+session_failed(struct ordma_session *session, const char *reason)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_peer *peer = session->aux;
+
+    if (lower_mtu(peer, ordma_session_probed_mtu(session))) {
+        reason = ordma_session_waits_for(session);
+    }
+    if (session == peer->successor) {
+        close_successor(peer, reason);
+    } else if (peer->successor) {
+        peer_set_error(peer, reason);
+        peer_succeed(peer, reason);
+    } else {
+        peer_fail(peer, reason);
+    }
+}
+
+static void
+session_refused(struct ordma_session *session, enum ordma_refusal refusal)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_peer *peer = session->aux;
+    char *reason;
+
+    if (refusal == ORDMA_REFUSED_CROSSING) {
+        /* No error: the peer's own dial is about to arrive. */
+        peer_close(peer, "simultaneous connects");
+        reconnect_connect_failed(peer->fsm, time_msec(), 0);
+        if (peer->id.wanted) {
+            atomic_store_relaxed(peer->id.wanted, true);
+        }
+        return;
+    }
+    if (refusal == ORDMA_REFUSED_MTU) {
+        lower_mtu(peer, session->links[0].conn->path_mtu);
+    }
+    reason = xasprintf("rejected by peer: %s",
+                       ordma_refusal_to_string(refusal));
+    session_failed(session, reason);
+    free(reason);
+}
+
+static const struct ordma_session_ops session_ops = {
+    .up = session_up,
+    .failed = session_failed,
+    .refused = session_refused,
+};
+
+/* Requests. */
+
+/* Returns true if our dial, which is under way, beats the request 'conn' of
+ * the peer. */
+static bool
+dial_wins_crossing(const struct ordma_peer *peer,
+                   const struct ordma_conn *conn)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return (peer->session && peer->session->state < ORDMA_SESSION_UP
+            && peer->session->dialed
+            && time_msec() < peer->yield_at
+            && memcmp(&conn->local, &conn->remote, sizeof conn->local) < 0);
+}
+
+/* Returns true if 'peer' has a session with a port other than that which says
+ * 'hello'. */
+static bool
+is_busy(const struct ordma_peer *peer, const struct ordma_hello *hello)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return (peer_is_up(peer)
+            && !(ordma_key_equals(&peer->session->theirs.in_key,
+                                  &hello->in_key)
+                 && ordma_key_equals(&peer->session->theirs.out_key,
+                                     &hello->out_key)));
+}
+
+/* Begins a session for a request, which says 'hello'.  While another
+ * one is UP, it is to be the successor of that: a request is no proof that the
+ * peer has started again, because anyone can write its address on one.  Only
+ * who receives our answers can bring a session UP. */
+static struct ordma_session *
+begin_passive(struct ordma_peer *peer, const struct ordma_hello *hello)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_session *session
+        = ordma_session_create_passive(peer->port, hello, &session_ops, peer);
+
+    if (peer_is_up(peer)) {
         close_successor(peer, "there is a newer one");
         peer->successor = session;
         peer->successor_deadline = time_msec() + SUCCESSOR_TIMEOUT;
     } else {
-        ordma_peer_close(peer, "peer started again");
-        ordma_peer_begin(peer);
+        peer_close(peer, "peer started again");
+        peer_begin(peer);
         peer->session = session;
-        peer->config.changed(peer->config.aux);
+        peer->port->changed(peer->port);
     }
+    return session;
 }
 
-void
-ordma_peer_succeed(struct ordma_peer *peer)
+enum ordma_refusal
+ordma_peer_request(struct ordma_peer *peer, struct ordma_conn *conn,
+                   const struct ordma_hello *hello)
 {
-    close_session(peer, "peer started again");
-    ordma_peer_begin(peer);
-    peer->session = peer->successor;
-    peer->successor = NULL;
-    peer->config.changed(peer->config.aux);
-}
+    struct ordma_session *session = (peer->successor ? peer->successor
+                                     : peer->session);
 
-void
-ordma_peer_session_failed(struct ordma_session *session, const char *reason)
-{
-    struct ordma_peer *peer = session->peer;
-
-    if (session == peer->successor) {
-        close_successor(peer, reason);
+    if (hello->lane) {
+        if (!session || !ordma_session_wants(session, hello)) {
+            return ORDMA_REFUSED_SESSION;
+        }
+    } else if (dial_wins_crossing(peer, conn)) {
+        return ORDMA_REFUSED_CROSSING;
+    } else if (is_busy(peer, hello)) {
+        return ORDMA_REFUSED_BUSY;
+    } else if (peer_max_mtu(peer) && conn->path_mtu > peer_max_mtu(peer)) {
+        return ORDMA_REFUSED_MTU;
     } else {
-        ordma_peer_fail(peer, reason);
+        session = begin_passive(peer, hello);
     }
+    return (ordma_session_accept(session, conn, hello)
+            ? ORDMA_REFUSED_NONE : ORDMA_REFUSED_RESOURCE);
 }
 
-/* Events. */
-
-static void
-handle_event(const struct ordma_event *event)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct ordma_link *link = event->conn->aux;
-
-    if (event->type == ORDMA_EV_REQUEST) {
-        ordma_accept_request(event);
-        return;
-    }
-    if (!link->session->peer) {
-        return;                 /* The session is closed already. */
-    }
-
-    switch (event->type) {
-    case ORDMA_EV_RESOLVED:
-        ordma_handshake_resolved(link);
-        break;
-
-    case ORDMA_EV_ESTABLISHED:
-        if (link->session->dialed) {
-            ordma_handshake_accepted(link, event);
-        } else {
-            ordma_handshake_established(link);
-        }
-        break;
-
-    case ORDMA_EV_REJECTED:
-        ordma_handshake_rejected(link, event);
-        break;
-
-    case ORDMA_EV_FAILED:
-    case ORDMA_EV_DISCONNECTED:
-        ordma_peer_session_failed(link->session, event->reason);
-        break;
-
-    case ORDMA_EV_REQUEST:
-    default:
-        OVS_NOT_REACHED();
-    }
-}
-
-/* Returns why a lane of 'session' has failed, or null. */
-static const char *
-session_failure(const struct ordma_session *session)
-    OVS_REQUIRES(ordma_mutex)
-{
-    for (unsigned int i = 0; i < session->n_lanes; i++) {
-        const struct ordma_lane *lane = session->links[i].lane;
-
-        if (lane && ordma_lane_failure(lane)) {
-            return ordma_lane_failure(lane);
-        }
-    }
-    return NULL;
-}
+/* Periodic work. */
 
 /* Gives the successor of 'peer' up if it does not come up. */
 static void
-successor_run(struct ordma_peer *peer, long long int now)
+successor_run(struct ordma_peer *peer)
     OVS_REQUIRES(ordma_mutex)
 {
     if (peer->successor) {
-        const char *failure = session_failure(peer->successor);
-
-        if (failure || now >= peer->successor_deadline) {
-            close_successor(peer, failure ? failure : "it timed out");
-        }
+        ordma_session_run(peer->successor);
+    }
+    if (peer->successor && time_msec() >= peer->successor_deadline) {
+        session_failed(peer->successor,
+                       ordma_session_waits_for(peer->successor));
     }
 }
 
@@ -243,42 +393,27 @@ peer_note_activity(struct ordma_peer *peer, long long int now)
     reconnect_receive_attempted(peer->fsm, now);
 }
 
-/* Returns the port that has the same identity as 'peer' and was there before,
- * or null.  The peer could not tell them apart. */
-static const struct ordma_peer *
-find_twin(const struct ordma_peer *peer)
-    OVS_REQUIRES(ordma_mutex)
-{
-    const struct ordma_peer *other;
-
-    LIST_FOR_EACH (other, node, &ordma_peers) {
-        const struct ordma_peer_config *a = &other->config;
-        const struct ordma_peer_config *b = &peer->config;
-
-        if (other == peer) {
-            break;
-        }
-        if (a->wanted && !b->wanted) {
-            continue;           /* It will have to give way. */
-        }
-        if (a->provider == b->provider && a->dst_port == b->dst_port
-            && ipv6_addr_equals(&a->remote, &b->remote)
-            && ipv6_addr_equals(&a->local, &b->local)
-            && ordma_key_equals(&a->in_key, &b->in_key)) {
-            return other;
-        }
-    }
-    return NULL;
-}
-
 /* Returns false if 'peer' is on demand and nobody has wanted it since the last
  * call. */
 static bool
 peer_is_wanted(struct ordma_peer *peer)
     OVS_REQUIRES(ordma_mutex)
 {
-    return (!peer->config.wanted
-            || atomic_exchange(peer->config.wanted, false));
+    return !peer->id.wanted || atomic_exchange(peer->id.wanted, false);
+}
+
+static void
+peer_dial(struct ordma_peer *peer)
+    OVS_REQUIRES(ordma_mutex)
+{
+    peer_close(peer, "dialing again");
+    peer_begin(peer);
+    peer->yield_at = (time_msec() + CROSSING_TIMEOUT
+                      + random_range(CROSSING_TIMEOUT));
+    ordma_session_dial(peer->port, &peer->id.remote, &peer->id.local,
+                       peer_max_mtu(peer), &session_ops, peer,
+                       &peer->session);
+    peer->port->changed(peer->port);
 }
 
 /* Dials, or says why not. */
@@ -286,22 +421,12 @@ static void
 peer_connect(struct ordma_peer *peer)
     OVS_REQUIRES(ordma_mutex)
 {
-    const struct ordma_peer *twin = find_twin(peer);
-
     if (!peer_is_wanted(peer)) {
         reconnect_disable(peer->fsm, time_msec());
-    } else if (twin) {
-        char *reason = xasprintf("port %s has the same remote_ip, local_ip, "
-                                 "dst_port and in_key, change one of them",
-                                 twin->name);
-        ordma_peer_fail(peer, reason);
-        free(reason);
-    } else if (!ordma_listener_is_open(peer->config.provider,
-                                       peer->config.dst_port)) {
-        ordma_peer_fail(peer, ordma_listener_error(peer->config.provider,
-                                             peer->config.dst_port));
+    } else if (peer->port->error) {
+        peer_fail(peer, peer->port->error);
     } else {
-        ordma_handshake_dial(peer);
+        peer_dial(peer);
     }
 }
 
@@ -311,13 +436,13 @@ peer_run(struct ordma_peer *peer)
 {
     long long int now = time_msec();
 
-    if (peer->session && session_failure(peer->session)) {
-        ordma_peer_fail(peer, session_failure(peer->session));
+    if (peer->session) {
+        ordma_session_run(peer->session);
     }
-    if (peer->session && peer->session->state == ORDMA_SESSION_UP) {
+    if (peer_is_up(peer)) {
         peer_note_activity(peer, now);
     }
-    successor_run(peer, now);
+    successor_run(peer);
 
     switch (reconnect_run(peer->fsm, now)) {
     case RECONNECT_CONNECT:
@@ -325,15 +450,13 @@ peer_run(struct ordma_peer *peer)
         break;
 
     case RECONNECT_DISCONNECT:
-        ordma_peer_fail(peer, reconnect_is_connected(peer->fsm)
-                        ? "peer does not answer probes"
-                        : "connection attempt timed out");
+        session_failed(peer->session, reconnect_is_connected(peer->fsm)
+                       ? "peer does not answer probes"
+                       : ordma_session_waits_for(peer->session));
         break;
 
     case RECONNECT_PROBE:
-        for (unsigned int i = 0; i < peer->session->n_lanes; i++) {
-            ordma_lane_ping(peer->session->links[i].lane);
-        }
+        ordma_session_ping(peer->session);
         break;
 
     default:
@@ -346,16 +469,7 @@ ordma_peers_run(void)
 {
     struct ordma_peer *peer;
 
-    ordma_listeners_run();
-    for (size_t i = 0; ordma_providers[i]; i++) {
-        struct ordma_event event;
-
-        ordma_providers[i]->run();
-        while (ordma_providers[i]->next_event(&event)) {
-            handle_event(&event);
-        }
-    }
-    LIST_FOR_EACH (peer, node, &ordma_peers) {
+    LIST_FOR_EACH (peer, node, &peers) {
         peer_run(peer);
     }
     ordma_sessions_run();
@@ -366,59 +480,47 @@ ordma_peers_wait(void)
 {
     struct ordma_peer *peer;
 
-    for (size_t i = 0; ordma_providers[i]; i++) {
-        ordma_providers[i]->wait();
-    }
-    LIST_FOR_EACH (peer, node, &ordma_peers) {
+    LIST_FOR_EACH (peer, node, &peers) {
         reconnect_wait(peer->fsm, time_msec());
         if (peer->successor) {
             poll_timer_wait_until(peer->successor_deadline);
         }
     }
-    ordma_listeners_wait();
     ordma_sessions_wait();
 }
 
 /* Life cycle. */
 
-/* Returns what to call a peer with 'config' of 'port' in logs, for the caller
- * to free. */
+/* Returns what to call a peer of 'port' in logs, for the caller to free. */
 static char *
-make_name(const char *port, const struct ordma_peer_config *config)
+make_name(const struct ordma_port *port, const struct ordma_peer_id *id)
 {
     struct ds ds = DS_EMPTY_INITIALIZER;
 
-    ds_put_cstr(&ds, port);
-    if (config->wanted) {
+    ds_put_cstr(&ds, port->name);
+    if (id->wanted) {
         ds_put_cstr(&ds, " (");
-        ipv6_format_mapped(&config->remote, &ds);
+        ipv6_format_mapped(&id->remote, &ds);
         ds_put_char(&ds, ')');
     }
     return ds_steal_cstr(&ds);
 }
 
 struct ordma_peer *
-ordma_peer_create(const char *name, const struct ordma_peer_config *config)
+ordma_peer_create(struct ordma_port *port, const struct ordma_peer_id *id)
 {
     struct ordma_peer *peer = xzalloc(sizeof *peer);
 
-    peer->name = make_name(name, config);
-    peer->config = *config;
-    peer->rdma_dev = nullable_xstrdup(config->rdma_dev);
-    peer->config.rdma_dev = peer->rdma_dev;
-    peer->n_lanes = config->n_rxq;
-    ordma_pool_ref(config->rx_pool);
-    ordma_pool_ref(config->tx_pool);
-
+    peer->port = port;
+    peer->id = *id;
+    peer->name = make_name(port, id);
     peer->fsm = reconnect_create(time_msec());
     reconnect_set_name(peer->fsm, peer->name);
     reconnect_set_quiet(peer->fsm, true);
     reconnect_set_backoff(peer->fsm, MIN_BACKOFF, MAX_BACKOFF);
     reconnect_set_probe_interval(peer->fsm, PROBE_INTERVAL);
     reconnect_enable(peer->fsm, time_msec());
-
-    ordma_listener_ref(config->provider, config->dst_port);
-    ovs_list_push_back(&ordma_peers, &peer->node);
+    ovs_list_push_back(&peers, &peer->node);
     return peer;
 }
 
@@ -426,14 +528,10 @@ void
 ordma_peer_destroy(struct ordma_peer *peer, const char *reason)
 {
     if (peer) {
-        ordma_peer_close(peer, reason);
+        peer_close(peer, reason);
         ovs_list_remove(&peer->node);
-        ordma_listener_unref(peer->config.provider, peer->config.dst_port);
-        ordma_pool_unref(peer->config.rx_pool);
-        ordma_pool_unref(peer->config.tx_pool);
         reconnect_destroy(peer->fsm);
         free(peer->last_error);
-        free(peer->rdma_dev);
         free(peer->name);
         free(peer);
     }
@@ -442,10 +540,10 @@ ordma_peer_destroy(struct ordma_peer *peer, const char *reason)
 void
 ordma_peer_reconnect(struct ordma_peer *peer)
 {
-    ordma_peer_close(peer, "asked to reconnect");
+    peer_close(peer, "asked to reconnect");
     peer->has_failed = false;
-    if (peer->config.wanted) {
-        atomic_store_relaxed(peer->config.wanted, true);
+    if (peer->id.wanted) {
+        atomic_store_relaxed(peer->id.wanted, true);
     }
     reconnect_disable(peer->fsm, time_msec());
     reconnect_enable(peer->fsm, time_msec());
@@ -456,23 +554,30 @@ ordma_peer_reconnect(struct ordma_peer *peer)
 enum ordma_peer_state
 ordma_peer_get_state(const struct ordma_peer *peer)
 {
-    return (ordma_peer_is_up(peer) ? ORDMA_PEER_UP
+    return (peer_is_up(peer) ? ORDMA_PEER_UP
             : peer->session ? ORDMA_PEER_CONNECTING
             : !reconnect_is_enabled(peer->fsm) ? ORDMA_PEER_IDLE
             : peer->has_failed ? ORDMA_PEER_BACKOFF
             : ORDMA_PEER_CONNECTING);
 }
 
-bool
-ordma_peer_is_up(const struct ordma_peer *peer)
+void
+ordma_peer_get_info(const struct ordma_peer *peer,
+                    struct ordma_peer_info *info)
 {
-    return peer->session && peer->session->state == ORDMA_SESSION_UP;
+    *info = (struct ordma_peer_info) {
+        .state = ordma_peer_get_state(peer),
+        .session = peer->session,
+        .n_connects = peer->n_connects,
+        .last_error = peer->last_error,
+        .last_error_time = peer->last_error_time,
+    };
 }
 
 bool
 ordma_peer_has_dialed(const struct ordma_peer *peer)
 {
-    return ordma_peer_is_up(peer) && peer->session->dialed;
+    return peer_is_up(peer) && peer->session->dialed;
 }
 
 uint64_t
@@ -480,16 +585,10 @@ ordma_peer_n_messages(const struct ordma_peer *peer)
 {
     uint64_t n = 0;
 
-    if (ordma_peer_is_up(peer)) {
+    if (peer_is_up(peer)) {
         for (unsigned int i = 0; i < peer->session->n_lanes; i++) {
             n += ordma_lane_n_messages(peer->session->links[i].lane);
         }
     }
     return n;
-}
-
-const struct ordma_dev *
-ordma_peer_get_dev(const struct ordma_peer *peer)
-{
-    return (ordma_peer_is_up(peer) ? peer->session->links[0].conn->dev : NULL);
 }

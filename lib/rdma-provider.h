@@ -34,6 +34,7 @@ struct sset;
  *                             connection manager identity.
  *     struct ordma_srq        receive work requests that the queue pairs of
  *                             several connections share.
+ *     struct ordma_cq         the connections that a thread polls.
  *
  * Errors are positive errno values, 0 is success.
  *
@@ -69,6 +70,9 @@ struct sset;
 
 /* Protects the state of providers, sessions and ports. */
 extern struct ovs_mutex ordma_mutex;
+
+/* The least path MTU that there is, in bytes of payload. */
+#define ORDMA_MIN_PATH_MTU 256
 
 /* The most private data in any message of the connection manager. */
 #define ORDMA_MAX_PRIVATE_DATA 196
@@ -110,12 +114,19 @@ struct ordma_conn {
 
     /* For people, once established. */
     struct in6_addr gid;        /* Own GID. */
-    int path_mtu;               /* In bytes. */
+    int path_mtu;               /* In bytes.  Also from connect() or REQUEST
+                                 * on: what the dialing side wants, or 0. */
     uint32_t qpn, peer_qpn;     /* Queue pair numbers. */
 };
 
 /* A shared receive queue.  Providers embed it. */
 struct ordma_srq {
+    const struct ordma_provider *provider;
+};
+
+/* A completion queue: where the connections that one thread polls tell it that
+ * they have something.  Providers embed it. */
+struct ordma_cq {
     const struct ordma_provider *provider;
 };
 
@@ -125,6 +136,8 @@ struct ordma_dial {
     struct in6_addr local;      /* From which address, or all zeros. */
     ovs_be16 port;              /* Connection manager port to dial. */
     uint8_t tos;                /* Traffic class of the connection. */
+    int max_mtu;                /* Greatest path MTU, if the provider can choose
+                                 * it, or 0 for no limit. */
 };
 
 /* What a queue pair is to be able to do. */
@@ -133,6 +146,7 @@ struct ordma_qp_cap {
     unsigned int n_recv;        /* Receive work requests outstanding; with
                                  * 'srq', receives not polled yet. */
     struct ordma_srq *srq;      /* Null for a receive queue of its own. */
+    struct ordma_cq *cq;        /* Where it is polled, or null. */
     unsigned int max_inline;    /* Inline bytes wanted; 0 is always granted. */
     uint8_t ttl;                /* Of packets sent, 0 for the system's.  The
                                  * kernel does not let RDMA devices choose: it
@@ -254,6 +268,16 @@ struct ordma_provider {
      * posted to it. */
     void (*destroy_srq)(struct ordma_srq *srq);
 
+    /* Creates a completion queue. */
+    int (*create_cq)(struct ordma_cq **cqp);
+
+    /* Frees 'cq', which no connection uses any more. */
+    void (*destroy_cq)(struct ordma_cq *cq);
+
+    /* Has poll_cq() tell about 'conn', which is established and has a
+     * completion queue, until disconnect(). */
+    void (*join_cq)(struct ordma_conn *conn);
+
     /* Active side, after create_qp(): asks the peer to connect.  The 'len'
      * bytes at 'private_data', at most 56, go to it. */
     int (*connect)(struct ordma_conn *conn, const void *private_data,
@@ -267,9 +291,10 @@ struct ordma_provider {
     void (*reject)(struct ordma_conn *conn, const void *private_data,
                    size_t len);
 
-    /* Tells the peer to hang up and completes all work requests outstanding on
-     * 'conn' with an error.  May be called in any state, more than once and
-     * while other threads are in data functions. */
+    /* Tells the peer to disconnect, takes 'conn' out of its completion queue
+     * and completes all work requests outstanding on it with an error.  May be
+     * called in any state, more than once and while other threads are in data
+     * functions. */
     void (*disconnect)(struct ordma_conn *conn);
 
     /* Frees 'conn' and everything outstanding on it. */
@@ -307,6 +332,12 @@ struct ordma_provider {
     /* Moves up to 'n' completions, at most ORDMA_MAX_BURST, to 'wcs'.  Returns
      * how many. */
     int (*poll)(struct ordma_conn *conn, struct ordma_wc wcs[], int n);
+
+    /* Returns a connection of 'cq' that should be polled, for completions or
+     * because it has work to do, or null after each of those has been returned
+     * once: then the next call begins a new round, and looks for what has come
+     * meanwhile. */
+    struct ordma_conn *(*poll_cq)(struct ordma_cq *cq);
 };
 
 /* The most work requests or completions in one call of a data function. */

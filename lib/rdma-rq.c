@@ -15,7 +15,6 @@
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
 #include "rdma-mem.h"
-#include "rdma-pool.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_rq);
 
@@ -142,77 +141,26 @@ ordma_rq_take(struct ordma_rq *rq, const uint32_t slots[], int n,
 
 /* Life cycle. */
 
-struct ordma_rq *
-ordma_rq_create(const struct ordma_provider *provider,
-                struct ordma_pool *pool, uint32_t n, uint32_t reserve)
+static struct ordma_rq *
+create_rq(const struct ordma_provider *provider, struct ordma_pool *pool,
+          uint32_t n)
+    OVS_REQUIRES(ordma_mutex)
 {
     struct ordma_rq *rq = xzalloc_cacheline(sizeof *rq);
 
     rq->provider = provider;
     rq->pool = ordma_pool_ref(pool);
-    rq->n = n + reserve;
+    rq->n = n;
     rq->batch = MIN(REFILL_BATCH, n / 2);
-    rq->mbufs = xcalloc(rq->n, sizeof *rq->mbufs);
-    rq->free_slots = xcalloc(rq->n, sizeof *rq->free_slots);
-    for (uint32_t i = 0; i < rq->n; i++) {
-        rq->free_slots[i] = rq->n - 1 - i;
+    rq->mbufs = xcalloc(n, sizeof *rq->mbufs);
+    rq->free_slots = xcalloc(n, sizeof *rq->free_slots);
+    for (uint32_t i = 0; i < n; i++) {
+        rq->free_slots[i] = n - 1 - i;
     }
-    atomic_init(&rq->n_free, rq->n);
-    rq->n_refs = 1;
+    atomic_init(&rq->n_free, n);
+    ordma_share_init(&rq->share, n);
     ovs_spin_init(&rq->lock);
     return rq;
-}
-
-/* Returns true if connections of 'dev' can share 'rq', which others of the
- * same provider share. */
-static bool
-serves_dev(const struct ordma_rq *rq, const struct ordma_dev *dev)
-{
-    return (rq->provider == dev->provider
-            && (rq->dev == dev || dev->provider->srq_serves_all_devs));
-}
-
-static struct ordma_rq *
-create_shared(struct ordma_dev *dev, struct ordma_pool *pool,
-              unsigned int index, uint32_t n, uint32_t reserve)
-    OVS_REQUIRES(ordma_mutex)
-{
-    uint32_t n_avail = rte_mempool_avail_count(pool->mp);
-    struct ordma_rq *rq;
-    int error;
-
-    if (!dev->provider->create_srq) {
-        return NULL;
-    }
-    n = n + reserve <= n_avail ? n : MAX(n_avail / 2, 1);
-    rq = ordma_rq_create(dev->provider, pool, n, reserve);
-    error = dev->provider->create_srq(dev, rq->n, &rq->srq);
-    if (error) {
-        VLOG_INFO_ONCE("%s: no shared receive queue of %"PRIu32" buffers "
-                       "(%s), each connection has its own",
-                       dev->name, rq->n, ovs_strerror(error));
-        ordma_rq_unref(rq);
-        return NULL;
-    }
-    rq->dev = dev;
-    rq->index = index;
-    ovs_list_push_back(&shared_rqs, &rq->node);
-    return rq;
-}
-
-struct ordma_rq *
-ordma_rq_share(struct ordma_dev *dev, struct ordma_pool *pool,
-               unsigned int index, uint32_t n, uint32_t reserve)
-{
-    struct ordma_rq *rq;
-
-    LIST_FOR_EACH (rq, node, &shared_rqs) {
-        if (rq->pool == pool && rq->index == index && serves_dev(rq, dev)) {
-            rq->n_refs++;
-            return rq;
-        }
-    }
-    return create_shared(dev, pool, index, n, reserve);
 }
 
 /* Frees what is posted. */
@@ -230,20 +178,97 @@ free_posted(struct ordma_rq *rq)
     }
 }
 
-void
-ordma_rq_unref(struct ordma_rq *rq)
+static void
+destroy_rq(struct ordma_rq *rq)
+    OVS_REQUIRES(ordma_mutex)
 {
-    if (--rq->n_refs) {
-        return;
-    }
-    if (rq->srq) {
-        ovs_list_remove(&rq->node);
-        rq->provider->destroy_srq(rq->srq);
-    }
     free_posted(rq);
     ovs_spin_destroy(&rq->lock);
     ordma_pool_unref(rq->pool);
     free(rq->mbufs);
     free(rq->free_slots);
     free_cacheline(rq);
+}
+
+/* Returns true if connections of 'dev' can share 'rq', which others of the
+ * same provider share. */
+static bool
+serves_dev(const struct ordma_rq *rq, const struct ordma_dev *dev)
+{
+    return (rq->provider == dev->provider
+            && (rq->dev == dev || dev->provider->srq_serves_all_devs));
+}
+
+static struct ordma_rq *
+find_shared(const struct ordma_dev *dev, const struct ordma_pool *pool,
+            unsigned int index, uint32_t n)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_rq *rq;
+
+    LIST_FOR_EACH (rq, node, &shared_rqs) {
+        if (rq->pool == pool && rq->index == index && rq->n_wanted == n
+            && serves_dev(rq, dev)) {
+            return rq;
+        }
+    }
+    return NULL;
+}
+
+/* Creates a queue to share, or returns null if 'dev' cannot do that. */
+static struct ordma_rq *
+create_shared(struct ordma_dev *dev, struct ordma_pool *pool,
+              unsigned int index, uint32_t n)
+    OVS_REQUIRES(ordma_mutex)
+{
+    uint32_t n_avail = rte_mempool_avail_count(pool->mp);
+    struct ordma_rq *rq;
+    int error;
+
+    if (!dev->provider->create_srq) {
+        return NULL;
+    }
+    rq = create_rq(dev->provider, pool, n <= n_avail ? n : n_avail / 2 + 2);
+    error = dev->provider->create_srq(dev, rq->n, &rq->srq);
+    if (error) {
+        VLOG_INFO_ONCE("%s: no shared receive queue of %"PRIu32" buffers "
+                       "(%s), each connection has its own",
+                       dev->name, rq->n, ovs_strerror(error));
+        destroy_rq(rq);
+        return NULL;
+    }
+    rq->dev = dev;
+    rq->index = index;
+    rq->n_wanted = n;
+    ovs_list_push_back(&shared_rqs, &rq->node);
+    return rq;
+}
+
+struct ordma_rq *
+ordma_rq_get(struct ordma_dev *dev, struct ordma_pool *pool,
+             unsigned int index, uint32_t n, uint32_t n_own)
+{
+    struct ordma_rq *rq = find_shared(dev, pool, index, n);
+
+    if (!rq) {
+        rq = create_shared(dev, pool, index, n);
+    }
+    if (!rq) {
+        rq = create_rq(dev->provider, pool, n_own);
+    }
+    ordma_share_add(&rq->share, 1);
+    return rq;
+}
+
+void
+ordma_rq_unref(struct ordma_rq *rq)
+{
+    ordma_share_add(&rq->share, -1);
+    if (!rq->share.n_users) {
+        if (rq->srq) {
+            ovs_list_remove(&rq->node);
+            rq->provider->destroy_srq(rq->srq);
+        }
+        destroy_rq(rq);
+    }
 }

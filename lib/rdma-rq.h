@@ -12,10 +12,10 @@
 #include "openvswitch/list.h"
 #include "openvswitch/thread.h"
 #include "ovs-atomic.h"
+#include "rdma-pool.h"
 #include "rdma-provider.h"
 #include "util.h"
 
-struct ordma_pool;
 struct rte_mbuf;
 
 /* Receive queues
@@ -30,13 +30,16 @@ struct rte_mbuf;
  * Sharing
  * -------
  *
- * The lanes of a port that belong to the same of its n_rxq receive queues and
- * use the same device share one queue.  It comes with the first of them and
- * goes with the last.  A peer takes a buffer for each message that arrives or
- * has begun to arrive, and a message that finds none waits at the peer.  So
- * nothing is lost when all peers send at once, and a peer can keep no buffer
- * for long but the one of a message that it does not finish, one for each
- * queue pair, which comes back when the connection ends.
+ * The lanes of all ports that have buffers from the same pool, belong to the
+ * same receive queue of their ports, want queues of the same length and use
+ * the same device share one queue.  It comes with the first of them and goes
+ * with the last.  A peer takes a buffer for each message that arrives or has
+ * begun to arrive, and a message that finds none waits at the peer.  So nothing
+ * is lost when all peers send at once.
+ *
+ * A peer may send as many messages as the queue has buffers for each of those
+ * that share it, 'share', so that one that sends a lot, or that does not finish
+ * what it has begun, leaves the others theirs.
  *
  * Threads
  * -------
@@ -51,6 +54,7 @@ struct ordma_rq {
     struct ordma_pool *pool;    /* Where buffers come from. */
     uint32_t n;                 /* Slots. */
     uint32_t batch;             /* Post when so many are missing. */
+    struct ordma_share share;   /* Buffers for a lane, if shared. */
 
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_spin lock;
@@ -62,24 +66,17 @@ struct ordma_rq {
     struct ovs_list node OVS_GUARDED_BY(ordma_mutex);   /* If shared. */
     const struct ordma_dev *dev;    /* If shared by connections of one. */
     unsigned int index;         /* If shared: receive queue of the port. */
-    unsigned int n_refs OVS_GUARDED_BY(ordma_mutex);
+    uint32_t n_wanted;          /* As 'n', if the pool had enough. */
 };
 
-/* Creates a queue of 'n' buffers of 'pool', and 'reserve' more, for one queue
- * pair of 'provider'.  None is posted yet. */
-struct ordma_rq *ordma_rq_create(const struct ordma_provider *provider,
-                                 struct ordma_pool *pool, uint32_t n,
-                                 uint32_t reserve)
-    OVS_REQUIRES(ordma_mutex);
-
-/* Returns the queue that connections of 'dev' share for receive queue 'index'
- * of the port that has 'pool', creating it if there is none, with another
- * reference to it.  If the pool has not enough left for a new queue, because
- * queues of other devices have it, the queue is smaller.  Returns null if the
- * device cannot do that. */
-struct ordma_rq *ordma_rq_share(struct ordma_dev *dev,
-                                struct ordma_pool *pool, unsigned int index,
-                                uint32_t n, uint32_t reserve)
+/* Returns the queue of 'n' buffers of 'pool' that connections of 'dev' share
+ * for receive queue 'index' of their ports, creating it if there is none, with
+ * another reference to it.  If the pool has not enough left for a new queue,
+ * because others have it, the queue is smaller.  If the device cannot do that,
+ * the queue is for one queue pair alone and has 'n_own' buffers.  None is
+ * posted yet in a new queue. */
+struct ordma_rq *ordma_rq_get(struct ordma_dev *dev, struct ordma_pool *pool,
+                              unsigned int index, uint32_t n, uint32_t n_own)
     OVS_REQUIRES(ordma_mutex);
 
 /* Drops a reference to 'rq', and with the last one frees what is posted, when

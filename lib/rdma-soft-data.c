@@ -67,8 +67,14 @@ due_time(const struct soft_conn *conn)
 void
 soft_conn_unlock(struct soft_conn *conn)
 {
-    atomic_store_relaxed(&conn->is_pollable, roce_qp_is_pollable(&conn->qp));
-    atomic_store_relaxed(&conn->tx_time, due_time(conn));
+    bool is_pollable = roce_qp_is_pollable(&conn->qp);
+    long long int tx_time = due_time(conn);
+
+    atomic_store_relaxed(&conn->is_pollable, is_pollable);
+    atomic_store_relaxed(&conn->tx_time, tx_time);
+    if (is_pollable || tx_time != LLONG_MAX) {
+        soft_cq_wake(conn);
+    }
     ovs_spin_unlock(&conn->lock);
 }
 
@@ -216,14 +222,17 @@ soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn, struct soft_conn *conn)
     }
 }
 
-/* Receives a batch for 'conn', and now and then what nobody looks for. */
-static void
-receive_for(struct soft_conn *conn, long long int now)
+void
+soft_dev_receive(struct soft_dev *dev, unsigned int queues)
 {
-    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
+    long long int now = recent_usec();
     long long int next_sweep;
 
-    receive(dev, roce_wire_data_queue(conn->up.qpn), now, 0);
+    for (unsigned int i = 0; i < ROCE_WIRE_N_DATA; i++) {
+        if (queues & (1u << i)) {
+            receive(dev, i, now, 0);
+        }
+    }
     atomic_read_relaxed(&dev->next_sweep, &next_sweep);
     if (now >= next_sweep) {
         atomic_store_relaxed(&dev->next_sweep, now + SOFT_SWEEP_INTERVAL);
@@ -380,8 +389,10 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
     bool is_pollable, is_blocked;
     long long int tx_time;
 
-    receive_for(conn, now);
-
+    if (!conn->cq) {
+        soft_dev_receive(soft_dev_cast(conn->up.dev),
+                         1u << roce_wire_data_queue(conn->up.qpn));
+    }
     atomic_read_relaxed(&conn->is_pollable, &is_pollable);
     atomic_read_relaxed(&conn->tx_time, &tx_time);
     atomic_read_relaxed(&conn->is_blocked, &is_blocked);

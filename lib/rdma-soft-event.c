@@ -107,6 +107,7 @@ handle_requested(struct soft_dev *dev, struct roce_cm *cm,
     soft_conn_set_dev(conn, dev);
     soft_conn_set_cm(conn, cm);
     conn->up.remote = cm->remote_ip;
+    conn->up.path_mtu = cm->remote.mtu;
     conn->up.dst_port = htons(cm->service_id);
     conn->tos = cm->remote.traffic_class;
     soft_push_event(conn, ORDMA_EV_REQUEST, NULL, mad);

@@ -183,6 +183,7 @@ struct soft_conn {
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_spin lock;
     bool is_bound OVS_GUARDED;  /* Has 'qp' a peer, and 'path'? */
+    bool is_busy OVS_GUARDED;   /* Does the poller of 'cq' know? */
     atomic_bool is_pollable;    /* Has 'qp' completions? */
     atomic_llong tx_time;       /* When 'qp' has something to send, usec. */
     long long int next_send OVS_GUARDED;    /* See "When to send", usec. */
@@ -206,8 +207,12 @@ struct soft_conn {
     struct roce_recv_slot *recv_slots;
     uint32_t n_send_slots, n_recv_slots;
     struct ordma_srq *srq;      /* Feeds 'recv_slots', or null.  Constant while
-                                 * packets can arrive. */
+                                 * packets can arrive, as is 'cq'. */
+    struct ordma_cq *cq;        /* Where it is polled, or null. */
+    bool in_cq;                 /* With the lock of 'cq': has it joined? */
+    struct ovs_list cq_node;    /* Likewise: in a list of 'cq', or empty. */
     uint8_t tos, ttl;
+    int max_mtu;                /* Of a path that we ask for. */
 };
 
 /* What an idle poll reads is a line of the device and one of the receive
@@ -312,6 +317,18 @@ int soft_post_srq_recv(struct ordma_srq *, const struct ordma_recv_wr[],
 /* Moves a receive from 'srq' to 'qp', if there is one, and room for it. */
 void soft_srq_move(struct ordma_srq *, struct roce_qp *qp);
 
+/* rdma-soft-cq.c: members of the provider, and what wakes its users. */
+int soft_create_cq(struct ordma_cq **) OVS_REQUIRES(ordma_mutex);
+void soft_destroy_cq(struct ordma_cq *) OVS_REQUIRES(ordma_mutex);
+void soft_join_cq(struct ordma_conn *) OVS_REQUIRES(ordma_mutex);
+struct ordma_conn *soft_poll_cq(struct ordma_cq *);
+
+/* Takes 'conn' out of its completion queue, if it is there. */
+void soft_leave_cq(struct soft_conn *) OVS_REQUIRES(ordma_mutex);
+
+/* Has the completion queue of 'conn', if any, return it. */
+void soft_cq_wake(struct soft_conn *conn) OVS_REQUIRES(conn->lock);
+
 /* rdma-soft-data.c. */
 
 /* Unlocks 'conn', whose queue pair may have something new to do. */
@@ -321,6 +338,11 @@ void soft_conn_unlock(struct soft_conn *conn) OVS_RELEASES(conn->lock);
  * thread has to do with the connection any more that does not poll it. */
 void soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn,
                        struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
+
+/* Receives a batch from each of the receive queues 'queues' of 'dev', bits by
+ * number, unless it is too early for that or another thread is at it, and now
+ * and then from those that nobody looks at.  Any thread. */
+void soft_dev_receive(struct soft_dev *dev, unsigned int queues);
 
 /* Members of the provider that are not in rdma-soft.c. */
 bool soft_next_event(struct ordma_event *) OVS_REQUIRES(ordma_mutex);

@@ -40,6 +40,7 @@ soft_conn_create(void)
     conn->up.provider = &ordma_soft_provider;
     ovs_spin_init(&conn->lock);
     ovs_spin_init(&conn->tx_lock);
+    ovs_list_init(&conn->cq_node);
     ovs_list_push_back(&soft_conns, &conn->node);
     return conn;
 }
@@ -79,6 +80,9 @@ soft_disconnect(struct ordma_conn *conn_)
 {
     struct soft_conn *conn = soft_conn_cast(conn_);
 
+    if (conn->cq) {
+        soft_leave_cq(conn);
+    }
     if (conn->recv_slots) {
         ovs_spin_lock(&conn->lock);
         roce_qp_stop(&conn->qp, ROCE_STOPPED);
@@ -157,6 +161,7 @@ soft_dial(const struct ordma_dial *dial, void *aux, struct ordma_conn **connp)
     conn->up.remote = dial->remote;
     conn->up.dst_port = dial->port;
     conn->tos = dial->tos;
+    conn->max_mtu = dial->max_mtu;
     error = resolve(dial, &dev);
     if (error) {
         soft_push_event(conn, ORDMA_EV_FAILED, error, NULL);
@@ -228,6 +233,7 @@ soft_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     }
     conn->ttl = cap->ttl;
     conn->srq = cap->srq;
+    conn->cq = cap->cq;
     conn->n_send_slots = ROUND_UP_POW2(cap->n_send);
     conn->n_recv_slots = ROUND_UP_POW2(cap->n_recv);
     conn->send_slots = xcalloc(conn->n_send_slots, sizeof *conn->send_slots);
@@ -307,6 +313,10 @@ soft_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
         return error;
     }
     side.mtu = soft_path_mtu(route.mtu);
+    if (conn->max_mtu) {
+        side.mtu = MIN(side.mtu, conn->max_mtu);
+    }
+    conn_->path_mtu = side.mtu;
     if (!side.mtu) {
         VLOG_WARN_RL(&rl, "%s: MTU %d is too small for RoCEv2",
                      conn_->dev->name, route.mtu);
@@ -444,6 +454,9 @@ const struct ordma_provider ordma_soft_provider = {
     .destroy = soft_destroy,
     .reg_mr = soft_reg_mr,
     .dereg_mr = soft_dereg_mr,
+    .create_cq = soft_create_cq,
+    .destroy_cq = soft_destroy_cq,
+    .join_cq = soft_join_cq,
     .create_srq = soft_create_srq,
     .srq_serves_all_devs = true,
     .destroy_srq = soft_destroy_srq,
@@ -452,4 +465,5 @@ const struct ordma_provider ordma_soft_provider = {
     .post_srq_recv = soft_post_srq_recv,
     .transmit = soft_transmit,
     .poll = soft_poll,
+    .poll_cq = soft_poll_cq,
 };

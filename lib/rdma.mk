@@ -4,13 +4,13 @@
 # line; both our Makefile.am and ovs.mk read it.
 rdma_sources = \
 	lib/netdev-rdma-config.c \
-	lib/netdev-rdma-mesh.c \
+	lib/netdev-rdma-peers.c \
+	lib/netdev-rdma-pools.c \
 	lib/netdev-rdma-rx.c \
 	lib/netdev-rdma-show.c \
 	lib/netdev-rdma-tx.c \
 	lib/netdev-rdma.c \
 	lib/rdma-accept.c \
-	lib/rdma-handshake.c \
 	lib/rdma-hello.c \
 	lib/rdma-lane.c \
 	lib/rdma-listener.c \
@@ -23,7 +23,7 @@ rdma_sources = \
 	lib/rdma-route.c \
 	lib/rdma-rq.c \
 	lib/rdma-session.c \
-	lib/rdma-show.c \
+	lib/rdma-soft-cq.c \
 	lib/rdma-soft-data.c \
 	lib/rdma-soft-dev.c \
 	lib/rdma-soft-event.c \
@@ -44,8 +44,9 @@ rdma_sources = \
 	lib/roce-udp.c
 
 rdma_headers = \
-	lib/netdev-rdma-mesh.h \
+	lib/netdev-rdma-peers.h \
 	lib/netdev-rdma-private.h \
+	lib/rdma-accept.h \
 	lib/rdma-compat.h \
 	lib/rdma-hello.h \
 	lib/rdma-lane.h \
@@ -53,7 +54,6 @@ rdma_headers = \
 	lib/rdma-mem.h \
 	lib/rdma-msg.h \
 	lib/rdma-offload.h \
-	lib/rdma-peer-private.h \
 	lib/rdma-peer.h \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \

@@ -9,6 +9,7 @@ rdma_ovstest_sources = \
 	tests/test-rdma-hello.c \
 	tests/test-rdma-msg.c \
 	tests/test-rdma-offload.c \
+	tests/test-rdma-port.c \
 	tests/test-rdma-provider.c \
 	tests/test-rdma-soft.c \
 	tests/test-roce-cm.c \
@@ -21,7 +22,8 @@ rdma_ovstest_sources = \
 rdma_ovstest_included = \
 	tests/oss-fuzz/roce_mad_target.c \
 	tests/oss-fuzz/roce_packet_target.c \
-	tests/oss-fuzz/roce_rc_target.c
+	tests/oss-fuzz/roce_rc_target.c \
+	tests/rdma-loop.h
 
 # Test-only netdev classes, linked into tests/ovs-vswitchd.
 rdma_test_vswitchd_sources = \
@@ -47,6 +49,8 @@ rdma_tests_at = \
 	tests/system-rdma-macros.at \
 	tests/system-rdma-openflow.at \
 	tests/system-rdma-options.at \
+	tests/system-rdma-paths.at \
+	tests/system-rdma-ports.at \
 	tests/system-rdma-vms.at \
 	tests/system-rdma.at \
 	tests/wait-macros.at

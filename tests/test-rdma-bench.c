@@ -20,204 +20,13 @@
 #undef NDEBUG
 #include <config.h>
 
-#include <assert.h>
 #include <rte_cycles.h>
-#include <rte_eal.h>
-#include <rte_mbuf.h>
 
-#include "netdev-rdma-private.h"
-#include "ovs-numa.h"
-#include "ovs-thread.h"
 #include "ovstest.h"
-#include "packets.h"
-#include "rdma-compat.h"
-#include "rdma-lane.h"
-#include "rdma-pool.h"
-#include "util.h"
+#include "tests/rdma-loop.h"
 
 #define DESC 2048
 #define BURST NETDEV_MAX_BURST
-#define RING 4096
-
-/* A queue pair that is connected to itself. */
-struct loop {
-    struct ordma_conn up;
-    struct ordma_recv_wr rq[RING];
-    uint32_t rq_head, rq_tail;
-    struct ordma_send_wr sent[RING];
-    int n_sent;
-    struct ordma_wc wcs[2 * RING];
-    int n_wcs, next_wc;
-};
-
-static struct loop *
-loop_cast(struct ordma_conn *conn)
-{
-    return CONTAINER_OF(conn, struct loop, up);
-}
-
-static int
-loop_create_qp(struct ordma_conn *conn OVS_UNUSED,
-               const struct ordma_qp_cap *cap OVS_UNUSED)
-{
-    return 0;
-}
-
-static int
-loop_reg_mr(struct ordma_dev *dev OVS_UNUSED, void *addr OVS_UNUSED,
-            size_t len OVS_UNUSED, struct ordma_mr **mrp)
-{
-    *mrp = xzalloc(sizeof **mrp);
-    return 0;
-}
-
-static void
-loop_dereg_mr(struct ordma_dev *dev OVS_UNUSED, struct ordma_mr *mr)
-{
-    free(mr);
-}
-
-static int
-loop_post_send(struct ordma_conn *conn, const struct ordma_send_wr wrs[],
-               int n)
-{
-    struct loop *loop = loop_cast(conn);
-
-    memcpy(&loop->sent[loop->n_sent], wrs, n * sizeof *wrs);
-    loop->n_sent += n;
-    return n;
-}
-
-static int
-loop_post_recv(struct ordma_conn *conn, const struct ordma_recv_wr wrs[],
-               int n)
-{
-    struct loop *loop = loop_cast(conn);
-
-    for (int i = 0; i < n; i++) {
-        loop->rq[loop->rq_head++ % RING] = wrs[i];
-    }
-    return n;
-}
-
-static int
-loop_poll(struct ordma_conn *conn, struct ordma_wc wcs[], int n)
-{
-    struct loop *loop = loop_cast(conn);
-
-    n = MIN(n, loop->n_wcs - loop->next_wc);
-    memcpy(wcs, &loop->wcs[loop->next_wc], n * sizeof *wcs);
-    loop->next_wc += n;
-    return n;
-}
-
-static const struct ordma_provider loop_provider = {
-    .name = "loop",
-    .create_qp = loop_create_qp,
-    .reg_mr = loop_reg_mr,
-    .dereg_mr = loop_dereg_mr,
-    .post_send = loop_post_send,
-    .post_recv = loop_post_recv,
-    .poll = loop_poll,
-};
-
-/* Does the device's part: moves what was sent to receive buffers. */
-static void
-loop_run(struct loop *loop)
-{
-    assert(loop->next_wc == loop->n_wcs);
-    loop->n_wcs = loop->next_wc = 0;
-    for (int i = 0; i < loop->n_sent; i++) {
-        const struct ordma_send_wr *send = &loop->sent[i];
-        const struct ordma_recv_wr *recv
-            = &loop->rq[loop->rq_tail++ % RING];
-
-        assert(send->len <= recv->len);
-        memcpy(recv->addr, send->addr, send->len);
-        loop->wcs[loop->n_wcs++] = (struct ordma_wc) {
-            .wr_id = recv->wr_id,
-            .byte_len = send->len,
-        };
-        if (send->flags & ORDMA_SEND_SIGNALED) {
-            loop->wcs[loop->n_wcs++] = (struct ordma_wc) {
-                .wr_id = send->wr_id,
-            };
-        }
-    }
-    loop->n_sent = 0;
-}
-
-static void
-init_eal(int argc, char *argv[])
-{
-    char *args[32] = { "bench", "--no-pci", "--no-telemetry",
-                       "--log-level=error", "-m", "128", "--in-memory" };
-    int n = argc > 3 ? 6 : 7;
-
-    for (int i = 3; i < argc && n < ARRAY_SIZE(args); i++) {
-        args[n++] = argv[i];
-    }
-    assert(rte_eal_init(n, args) >= 0);
-}
-
-static struct loop *
-create_loop(void)
-{
-    struct ordma_dev *dev = xzalloc(sizeof *dev);
-    struct loop *loop = xzalloc(sizeof *loop);
-
-    assert(!ordma_dev_init(dev, &loop_provider, "loop", OVS_NUMA_UNSPEC));
-    loop->up.provider = &loop_provider;
-    loop->up.dev = dev;
-    return loop;
-}
-
-/* Returns a session of one lane on 'loop', for 'port'. */
-static struct ordma_session *
-create_session(struct netdev_rdma *port, struct loop *loop)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct ordma_session *session = xzalloc_cacheline(sizeof *session);
-    struct ordma_lane_params params = {
-        .conn = &loop->up,
-        .rx_pool = port->rx_pool,
-        .tx_pool = port->tx_pool,
-        .n_recv = DESC,
-        .n_send = DESC,
-    };
-    struct ordma_lane **lane = &session->links[0].lane;
-
-    assert(!ordma_lane_create(&params, &port->stats, lane));
-    ordma_lane_start(*lane, ordma_lane_initial_credits(*lane));
-    session->n_lanes = 1;
-    session->max_msg = port->rx_pool->data_len;
-    in6_addr_set_mapped_ipv4(&session->local, htonl(0xc0000201));
-    in6_addr_set_mapped_ipv4(&session->remote, htonl(0xc0000202));
-    session->in_key.mode = ORDMA_KEY_FLOW;
-    return session;
-}
-
-/* Returns a port with a session on 'loop', without the rest of OVS. */
-static struct netdev_rdma *
-create_port(struct loop *loop)
-{
-    struct netdev_rdma *port = xzalloc_cacheline(sizeof *port);
-
-    port->up.netdev_class = &netdev_rdma_class;
-    port->up.n_rxq = 1;
-    port->txqs = xzalloc_cacheline(sizeof *port->txqs);
-    port->rxqs = xzalloc_cacheline(sizeof *port->rxqs);
-    port->max_frame = NETDEV_RDMA_DEFAULT_MTU + NETDEV_RDMA_L2_LEN;
-    port->max_tso_frame = port->max_frame;
-    atomic_init(&port->is_up, true);
-    assert(!ordma_pool_create("rx", DESC + 1024, 4096, 0, &port->rx_pool));
-    assert(!ordma_pool_create("tx", DESC + 4096, 3072, 0, &port->tx_pool));
-    port->big_pool = port->tx_pool;
-    ovs_mutex_lock(&ordma_mutex);
-    ovsrcu_init(&port->session, create_session(port, loop));
-    ovs_mutex_unlock(&ordma_mutex);
-    return port;
-}
 
 /* Fills 'batch' with packets as a guest's port and "set_tunnel" leave them. */
 static void
@@ -320,18 +129,18 @@ bench_rdma_main(int argc, char *argv[])
     uint16_t frame_len = argc > 1 ? atoi(argv[1]) : 64;
     size_t n = argc > 2 ? atoi(argv[2]) : 20000;
     uint32_t *tx = xcalloc(n, sizeof *tx), *rx = xcalloc(n, sizeof *rx);
-    struct netdev_rdma_rxq *rxq = xzalloc_cacheline(sizeof *rxq);
     struct ordma_pool *guest_pool;
+    struct netdev_rdma_rxq *rxq;
     struct netdev_rdma *port;
     struct loop *loop;
 
     set_program_name(argv[0]);
-    init_eal(argc, argv);
-    loop = create_loop();
-    port = create_port(loop);
-    rxq->up.netdev = &port->up;
-    rxq->stats = &port->rxqs[0].stats;
-    assert(!ordma_pool_create("guest", 4096, 2048, 0, &guest_pool));
+    loop_init_eal(argc, argv);
+    loop = loop_create(loop_create_dev(), NULL);
+    port = loop_create_port(loop, DESC);
+    loop_start(loop);
+    rxq = loop_create_rxq(port);
+    assert(!ordma_pool_get(ORDMA_POOL_TX, 4096, 2048, 0, &guest_pool));
 
     for (size_t i = 0; i < n; i++) {
         struct dp_packet_batch batch;
@@ -342,7 +151,7 @@ bench_rdma_main(int argc, char *argv[])
         netdev_rdma_send(&port->up, 0, &batch, false);
         tx[i] = rte_rdtsc_precise() - start;
 
-        loop_run(loop);
+        loop_run(loop, INT_MAX);
         rx[i] = receive(rxq, frame_len);
     }
     printf("%d bytes: %.1f cycles a frame to send, %.1f to receive, "
