@@ -59,7 +59,7 @@ add_peer_status(const struct ordma_peer *peer, const struct ordma_port *port,
     if (info.state == ORDMA_PEER_UP) {
         struct ordma_conn *conn = info.session->links[0].conn;
 
-        smap_add(smap, "device", conn->dev->name);
+        smap_add(smap, "device", conn->dev_name);
         smap_add_addr(smap, "source_ip", &conn->local);
         smap_add_ipv6(smap, "gid", &conn->gid);
         smap_add_format(smap, "path_mtu", "%d", conn->path_mtu);
@@ -280,7 +280,7 @@ show_qps(const struct netdev_rdma *dev, const struct netdev_rdma_dest *dest,
         put_peer_name(ds, dev, dest);
         ds_put_format(ds, " lane=%u device=%s qpn=0x%06"PRIx32
                       " peer_qpn=0x%06"PRIx32" path_mtu=%d", i,
-                      link->conn->dev->name, link->conn->qpn,
+                      link->conn->dev_name, link->conn->qpn,
                       link->conn->peer_qpn, link->conn->path_mtu);
         put_lane_info(ds, &lane);
         ds_put_char(ds, '\n');

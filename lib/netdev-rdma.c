@@ -62,7 +62,7 @@ follow_numa_node(struct netdev_rdma *dev)
         ordma_peer_get_info(only, &info);
     }
     if (info.session && info.state == ORDMA_PEER_UP) {
-        numa_id = info.session->links[0].conn->dev->numa_id;
+        numa_id = info.session->links[0].conn->numa_id;
         if (numa_id != OVS_NUMA_UNSPEC && numa_id != dev->want.numa_id) {
             dev->want.numa_id = numa_id;
             netdev_request_reconfigure(&dev->up);

@@ -581,6 +581,7 @@ ordma_lane_create(const struct ordma_lane_params *params,
         .srq = rq->srq,
         .cq = params->cq,
         .max_inline = WANT_INLINE,
+        .tos = params->tos,
         .ttl = params->ttl,
     };
     int error;
@@ -589,14 +590,14 @@ ordma_lane_create(const struct ordma_lane_params *params,
     if (error) {
         VLOG_RL(&rl, error == ENOTCONN ? VLL_DBG : VLL_WARN,
                 "%s: cannot create a queue pair (%s)",
-                params->conn->dev->name, ovs_strerror(error));
+                params->conn->dev_name, ovs_strerror(error));
         lane_free(lane);
         return error;
     }
     error = lane_post_first(lane);
     if (error) {
         VLOG_WARN_RL(&rl, "%s: cannot post receive buffers (%s)",
-                     params->conn->dev->name, ovs_strerror(error));
+                     params->conn->dev_name, ovs_strerror(error));
         lane->conn = NULL;      /* Still the caller's. */
         lane->provider->disconnect(params->conn);
         ordma_lane_destroy(lane, stats);

@@ -81,7 +81,7 @@ struct ordma_lane_params {
     unsigned int rxq;           /* Receive queue of the port. */
     unsigned int n_send;        /* Messages under way, likewise. */
     struct ordma_cq *cq;        /* Where it is polled. */
-    uint8_t ttl;                /* Of packets sent. */
+    uint8_t tos, ttl;           /* Of packets sent. */
 };
 
 /* A message to send: 'mbuf''s data begin with ORDMA_MSG_HEADER_LEN bytes that

@@ -46,6 +46,19 @@ listener_find(const struct ordma_provider *provider, ovs_be16 port)
     return NULL;
 }
 
+/* The soft provider has one UDP port for all listeners. */
+static char *
+soft_error_text(int error)
+{
+    return (error == EADDRINUSE
+            ? xstrdup("UDP port 4791 is taken, most likely by rdma_rxe: set "
+                      "options:provider=verbs or unload that module")
+            : error == ENOSPC
+            ? xstrdup("too many different values of dst_port")
+            : xasprintf("cannot open UDP port 4791 (%s)",
+                        ovs_strerror(error)));
+}
+
 static const char *
 remedy(int error)
 {
@@ -75,9 +88,12 @@ listener_open(struct listener *listener)
     listener->error = NULL;
     listener->open = !error;
     if (error) {
-        listener->error = xasprintf("cannot listen on dst_port=%d (%s)%s",
-                                    ntohs(listener->port),
-                                    ovs_strerror(error), remedy(error));
+        listener->error
+            = (listener->provider == &ordma_soft_provider
+               ? soft_error_text(error)
+               : xasprintf("cannot listen on dst_port=%d (%s)%s",
+                           ntohs(listener->port), ovs_strerror(error),
+                           remedy(error)));
         listener->next_try = time_msec() + RETRY_INTERVAL;
         VLOG(first ? VLL_WARN : VLL_DBG, "provider %s: %s",
              listener->provider->name, listener->error);

@@ -223,7 +223,7 @@ session_up(struct ordma_session *session)
 
     ipv6_format_mapped(&session->remote, &remote);
     VLOG_INFO("%s: connected to %s through %s, %u lane%s, path MTU %d",
-              peer->name, ds_cstr(&remote), conn->dev->name, session->n_lanes,
+              peer->name, ds_cstr(&remote), conn->dev_name, session->n_lanes,
               session->n_lanes == 1 ? "" : "s", conn->path_mtu);
     ds_destroy(&remote);
     warn_max_msg(peer, session);

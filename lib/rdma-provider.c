@@ -11,8 +11,9 @@
 
 #include "ovs-thread.h"
 #include "packets.h"
+#include "rdma-addr.h"
 #include "rdma-mem.h"
-#include "rdma-route.h"
+#include "roce-mad.h"
 #include "sset.h"
 #include "util.h"
 
@@ -88,13 +89,12 @@ ordma_provider_choose(const struct in6_addr *remote,
  * DPDK's heap with it.  Returns 0 or a positive errno value. */
 int
 ordma_dev_init(struct ordma_dev *dev, const struct ordma_provider *provider,
-               const char *name, int numa_id)
+               const char *name)
 {
     int error;
 
     dev->provider = provider;
     dev->name = xstrdup(name);
-    dev->numa_id = numa_id;
     error = ordma_mem_create(dev, &dev->mem);
     if (error) {
         free(dev->name);
@@ -108,4 +108,23 @@ ordma_dev_uninit(struct ordma_dev *dev)
 {
     ordma_mem_destroy(dev->mem);
     free(dev->name);
+}
+
+const char *
+ordma_rej_text(int reason)
+{
+    switch (reason) {
+    case ROCE_REJ_BAD_SERVICE:
+        return "nothing listens on dst_port at the peer";
+    case ROCE_REJ_STALE:
+        return "peer still knows an earlier connection";
+    case ROCE_REJ_NO_RESOURCES:
+        return "rejected by peer: too many connections";
+    case ROCE_REJ_BAD_MTU:
+        return "rejected by peer: its MTU is smaller";
+    case ROCE_REJ_CONSUMER:
+        return "rejected by peer";
+    default:
+        return "rejected by peer's connection manager";
+    }
 }

@@ -62,17 +62,25 @@ struct sset;
  *     connect()                              accept(), or reject()
  *     ORDMA_EV_ESTABLISHED                   ORDMA_EV_ESTABLISHED
  *
- * ORDMA_EV_REJECTED and ORDMA_EV_FAILED can come instead of each of these
- * events, and ORDMA_EV_DISCONNECTED or ORDMA_EV_FAILED after ESTABLISHED.  The
- * connection is of no use then, but more such events can come until the user
- * destroys it, which is allowed at any time provided that no thread is or will
- * be in a data function for it. */
+ * ORDMA_EV_REJECTED, on the active side, and ORDMA_EV_FAILED can come instead
+ * of each of these events, and ORDMA_EV_DISCONNECTED or ORDMA_EV_FAILED after
+ * REQUEST and ESTABLISHED.  The connection is of no use then, but more such
+ * events can come until the user destroys it, which is allowed at any time
+ * provided that no thread is or will be in a data function for it. */
 
 /* Protects the state of providers, sessions and ports. */
 extern struct ovs_mutex ordma_mutex;
 
 /* The least path MTU that there is, in bytes of payload. */
 #define ORDMA_MIN_PATH_MTU 256
+
+/* What both providers ask of queue pairs, encoded as InfiniBand has it
+ * (InfiniBand Architecture Specification, volume 1, sections 9.7.5.2.8 and
+ * 11.6.2). */
+#define ORDMA_RNR_TIMER_640_US 12 /* librdmacm would leave it at 655 ms. */
+#define ORDMA_ACK_TIMEOUT_67_MS 14
+#define ORDMA_RETRY_COUNT 7
+#define ORDMA_RNR_RETRY_FOREVER 7 /* Who never receives fails otherwise. */
 
 /* The most private data in any message of the connection manager. */
 #define ORDMA_MAX_PRIVATE_DATA 196
@@ -83,8 +91,7 @@ extern struct ovs_mutex ordma_mutex;
  * longer if its provider likes. */
 struct ordma_dev {
     const struct ordma_provider *provider;
-    char *name;                 /* For example "mlx5_0". */
-    int numa_id;                /* NUMA node, or OVS_NUMA_UNSPEC. */
+    char *name;                 /* For logs, for example "mlx5_0". */
     struct ordma_mem *mem;      /* Memory registered with the device. */
 };
 
@@ -111,6 +118,12 @@ struct ordma_conn {
     /* If nonzero, messages up to this many bytes cost less if they are as long
      * as the ones before and after them. */
     uint32_t train_len;
+
+    /* What the connection goes through, from RESOLVED or REQUEST on: the RDMA
+     * device, or the network interface of the route where there is none.  It
+     * can change, see ORDMA_EV_MOVED. */
+    char dev_name[64];
+    int numa_id;                /* NUMA node, or OVS_NUMA_UNSPEC. */
 
     /* For people, once established. */
     struct in6_addr gid;        /* Own GID. */
@@ -148,9 +161,11 @@ struct ordma_qp_cap {
     struct ordma_srq *srq;      /* Null for a receive queue of its own. */
     struct ordma_cq *cq;        /* Where it is polled, or null. */
     unsigned int max_inline;    /* Inline bytes wanted; 0 is always granted. */
-    uint8_t ttl;                /* Of packets sent, 0 for the system's.  The
-                                 * kernel does not let RDMA devices choose: it
-                                 * takes the hop limit of the route. */
+    uint8_t tos;                /* Of packets sent.  RDMA devices take that of
+                                 * the side that dials. */
+    uint8_t ttl;                /* Likewise, 0 for the system's.  The kernel
+                                 * does not let RDMA devices choose: it takes
+                                 * the hop limit of the route. */
 };
 
 enum ordma_event_type {
@@ -161,6 +176,7 @@ enum ordma_event_type {
     ORDMA_EV_REJECTED,          /* The peer refused: 'private_data'. */
     ORDMA_EV_FAILED,            /* See 'reason'. */
     ORDMA_EV_DISCONNECTED,      /* The peer has hung up. */
+    ORDMA_EV_MOVED,             /* 'conn->dev_name' has changed. */
 };
 
 struct ordma_event {
@@ -232,18 +248,11 @@ struct ordma_provider {
 
     /* Starts to take connection requests to 'port' on all addresses and
      * devices, including those to come.  Returns ENODEV if the system has no
-     * RDMA support loaded, EADDRINUSE if another program has 'port'.
-     * The user listens at most once to a port and calls unlisten() in the
-     * end. */
+     * RDMA support loaded, EADDRINUSE if another program has 'port', or what
+     * the provider receives by.  The user listens at most once to a port and
+     * calls unlisten() in the end, and dials only while it listens. */
     int (*listen)(ovs_be16 port);
     void (*unlisten)(ovs_be16 port);
-
-    /* Has peers find us at 'local', or if that is all zeros, at all addresses
-     * that the host has by now, even if nothing has been dialed from there:
-     * what listen() does alone where this is null.  Returns null, or static
-     * text that says why they cannot find us anywhere.  The user calls it
-     * again from time to time, because addresses come. */
-    const char *(*listen_at)(const struct in6_addr *local);
 
     /* Starts a connection as 'dial' says, with 'aux' for its user.  On success
      * '*connp' is the connection, which the caller owns. */
@@ -361,8 +370,13 @@ const struct ordma_provider *ordma_provider_choose(
     const char *rdma_dev, const char **reason) OVS_REQUIRES(ordma_mutex);
 
 /* For providers only. */
+
+/* Returns text for why the peer has rejected, which is 'reason', one of enum
+ * roce_rej_reason. */
+const char *ordma_rej_text(int reason);
+
 int ordma_dev_init(struct ordma_dev *, const struct ordma_provider *,
-                   const char *name, int numa_id) OVS_REQUIRES(ordma_mutex);
+                   const char *name) OVS_REQUIRES(ordma_mutex);
 void ordma_dev_uninit(struct ordma_dev *) OVS_REQUIRES(ordma_mutex);
 
 #endif /* rdma-provider.h */

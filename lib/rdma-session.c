@@ -89,7 +89,7 @@ session_stats(struct ordma_session *session)
 
 /* Creates a session with room for 'n' lanes. */
 static struct ordma_session *
-session_create(const struct ordma_port *port, unsigned int n,
+session_create(struct ordma_port *port, unsigned int n,
                const struct ordma_session_ops *ops, void *aux)
     OVS_REQUIRES(ordma_mutex)
 {
@@ -164,7 +164,7 @@ bool
 ordma_session_is_right_dev(const struct ordma_port *port,
                            const struct ordma_conn *conn)
 {
-    return !port->rdma_dev || !strcmp(port->rdma_dev, conn->dev->name);
+    return !port->rdma_dev || !strcmp(port->rdma_dev, conn->dev_name);
 }
 
 /* Gives 'link' a lane on 'conn' and stores in '*hello' what to tell the peer
@@ -187,6 +187,7 @@ link_add_lane(struct ordma_link *link, struct ordma_conn *conn,
         .rxq = lane,
         .n_send = port->n_send,
         .cq = session->cqs->cqs[lane],
+        .tos = port->tos,
         .ttl = port->ttl,
     };
     struct ordma_hello ours;
@@ -282,7 +283,7 @@ link_dial(struct ordma_link *link, const struct in6_addr *remote,
 }
 
 void
-ordma_session_dial(const struct ordma_port *port,
+ordma_session_dial(struct ordma_port *port,
                    const struct in6_addr *remote, const struct in6_addr *local,
                    int max_mtu, const struct ordma_session_ops *ops, void *aux,
                    struct ordma_session **sessionp)
@@ -298,6 +299,20 @@ ordma_session_dial(const struct ordma_port *port,
     link_dial(&session->links[0], remote, local);
 }
 
+/* Ends 'session' unless its port takes 'conn' where it goes through. */
+static bool
+check_dev(struct ordma_session *session, const struct ordma_conn *conn)
+    OVS_REQUIRES(ordma_mutex)
+{
+    bool is_right = ordma_session_is_right_dev(session->port, conn);
+
+    if (!is_right) {
+        session_fail(session, "remote_ip is reached through device %s, not "
+                     "rdma-dev=%s", conn->dev_name, session->port->rdma_dev);
+    }
+    return is_right;
+}
+
 static void
 link_resolved(struct ordma_link *link)
     OVS_REQUIRES(ordma_mutex)
@@ -307,10 +322,7 @@ link_resolved(struct ordma_link *link)
     uint8_t hello[ORDMA_HELLO_LEN];
     int error;
 
-    if (!ordma_session_is_right_dev(session->port, conn)) {
-        session_fail(session, "remote_ip is reached through RDMA device %s, "
-                     "not rdma-dev=%s", conn->dev->name,
-                     session->port->rdma_dev);
+    if (!check_dev(session, conn)) {
         return;
     }
     error = link_add_lane(link, conn, hello);
@@ -319,7 +331,7 @@ link_resolved(struct ordma_link *link)
     }
     if (error) {
         session_fail(session, "cannot set up a queue pair on %s (%s), see the "
-                     "log", conn->dev->name, ovs_strerror(error));
+                     "log", conn->dev_name, ovs_strerror(error));
     }
 }
 
@@ -380,7 +392,7 @@ link_rejected(struct ordma_link *link, const struct ordma_event *event)
 /* The passive side. */
 
 struct ordma_session *
-ordma_session_create_passive(const struct ordma_port *port,
+ordma_session_create_passive(struct ordma_port *port,
                              const struct ordma_hello *hello,
                              const struct ordma_session_ops *ops, void *aux)
 {
@@ -455,6 +467,12 @@ ordma_session_handle_event(const struct ordma_event *event)
     case ORDMA_EV_FAILED:
     case ORDMA_EV_DISCONNECTED:
         session->ops->failed(session, event->reason);
+        break;
+
+    case ORDMA_EV_MOVED:
+        if (check_dev(session, event->conn)) {
+            session->port->changed(session->port);
+        }
         break;
 
     case ORDMA_EV_REQUEST:
@@ -650,7 +668,7 @@ dead_session_run(struct ordma_session *session)
     }
     if (time_msec() >= session->deadline) {
         VLOG_WARN_RL(&rl, "%s: device did not flush its queue pairs",
-                     session->links[0].conn->dev->name);
+                     session->links[0].conn->dev_name);
         return true;
     }
     return false;

@@ -128,7 +128,7 @@ struct ordma_session {
     /* For the main thread. */
     const struct ordma_session_ops *ops;
     void *aux;                      /* The user's. */
-    const struct ordma_port *port;  /* Null once closed. */
+    struct ordma_port *port;        /* Null once closed. */
     struct ordma_stats *stats;      /* The port's, or null without a port. */
     struct ordma_cqs *cqs;
     enum ordma_session_state state;
@@ -152,7 +152,7 @@ typedef OVSRCU_TYPE(struct ordma_session *) ordma_session_slot;
  * if that is all zeros, with a path MTU of at most 'max_mtu' unless that is 0.
  * Stores the session in '*sessionp'.  'ops' hear what comes of it, maybe before
  * this returns. */
-void ordma_session_dial(const struct ordma_port *port,
+void ordma_session_dial(struct ordma_port *port,
                         const struct in6_addr *remote,
                         const struct in6_addr *local, int max_mtu,
                         const struct ordma_session_ops *ops, void *aux,
@@ -162,7 +162,7 @@ void ordma_session_dial(const struct ordma_port *port,
 /* Starts a session of 'port' for a request of the peer, which says 'hello' and
  * which ordma_session_accept() takes. */
 struct ordma_session *ordma_session_create_passive(
-    const struct ordma_port *port, const struct ordma_hello *hello,
+    struct ordma_port *port, const struct ordma_hello *hello,
     const struct ordma_session_ops *ops, void *aux)
     OVS_REQUIRES(ordma_mutex);
 

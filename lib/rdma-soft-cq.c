@@ -25,7 +25,7 @@
  * A connection without completion queue is polled by itself. */
 struct soft_cq {
     struct ordma_cq up;
-    struct soft_dev *dev;       /* XXX */
+    struct soft_dev *dev;       /* Of its connections. */
     atomic_uint queues;         /* Bit for each receive queue of interest. */
     atomic_uint n_busy;         /* Connections in the lists. */
 

@@ -10,12 +10,9 @@
 #include <limits.h>
 #include <rte_cycles.h>
 
-#include "coverage.h"
+#include "rdma-random.h"
 #include "timeval.h"
 #include "util.h"
-
-COVERAGE_DEFINE(rdma_soft_bad_icrc);
-COVERAGE_DEFINE(rdma_soft_unknown_qp);
 
 /* What PMD threads do for the soft provider: see rdma-soft-private.h. */
 
@@ -78,14 +75,43 @@ soft_conn_unlock(struct soft_conn *conn)
     ovs_spin_unlock(&conn->lock);
 }
 
-/* Receiving. */
+/* Shared receive queues.  Queue pairs know nothing of them: just before the
+ * packet in which a message begins, a receive is moved to the queue pair that
+ * the packet is for.  So a queue pair has one that it does not use yet for no
+ * longer than it takes the message to arrive. */
+struct soft_srq {
+    struct ordma_srq up;
+    struct ovs_spin lock;
+    struct ordma_recv_wr *wrs OVS_GUARDED;
+    uint32_t mask;
+    uint32_t head OVS_GUARDED;  /* Modulo 2**32: 'tail' to 'head' are there. */
+    uint32_t tail OVS_GUARDED;
+};
 
-static void
-drop(struct soft_rxq *rxq, enum roce_drop reason)
-    OVS_REQUIRES(rxq->lock)
+static struct soft_srq *
+soft_srq_cast(const struct ordma_srq *srq)
 {
-    rxq->n_dropped[reason]++;
+    return CONTAINER_OF(srq, struct soft_srq, up);
 }
+
+/* Moves a receive from 'srq' to 'qp', if there is one, and room for it. */
+static void
+srq_move(struct ordma_srq *srq_, struct roce_qp *qp)
+{
+    struct soft_srq *srq = soft_srq_cast(srq_);
+
+    ovs_spin_lock(&srq->lock);
+    if (srq->tail != srq->head) {
+        const struct ordma_recv_wr *wr = &srq->wrs[srq->tail & srq->mask];
+
+        if (!roce_qp_post_recv(qp, wr->addr, wr->len, wr->wr_id)) {
+            srq->tail++;
+        }
+    }
+    ovs_spin_unlock(&srq->lock);
+}
+
+/* Receiving. */
 
 /* Gives 'packet' to the queue pair of 'conn'.  Returns false if that has no
  * use for it. */
@@ -98,7 +124,7 @@ input(struct soft_conn *conn, const struct roce_flow *flow,
     ovs_spin_lock(&conn->lock);
     had_reply = roce_qp_has_reply(&conn->qp);
     if (conn->srq && roce_qp_needs_recv(&conn->qp, flow, packet)) {
-        soft_srq_move(conn->srq, &conn->qp);
+        srq_move(conn->srq, &conn->qp);
     }
     taken = roce_qp_input(&conn->qp, flow, packet, now);
     if (!had_reply) {
@@ -106,20 +132,6 @@ input(struct soft_conn *conn, const struct roce_flow *flow,
     }
     soft_conn_unlock(conn);
     return taken;
-}
-
-/* Delivers 'packet' to 'conn'. */
-static void
-deliver(struct soft_rxq *rxq, struct soft_conn *conn,
-        const struct roce_flow *flow, const struct roce_packet *packet,
-        long long int now)
-    OVS_REQUIRES(rxq->lock)
-{
-    if (OVS_LIKELY(input(conn, flow, packet, now))) {
-        rxq->is_busy |= packet->op->kind == ROCE_OP_SEND;
-    } else {
-        drop(rxq, ROCE_DROP_UNREADY_QP);
-    }
 }
 
 /* Takes the UDP payload 'data' of 'len' bytes, which came along 'flow', for
@@ -130,24 +142,17 @@ receive_packet(struct soft_dev *dev, struct soft_rxq *rxq,
                long long int now)
     OVS_REQUIRES(rxq->lock)
 {
-    enum roce_parse_result result;
     struct roce_packet packet;
     struct soft_conn *conn;
 
-    result = roce_packet_parse(data, len, &packet);
-    if (OVS_UNLIKELY(result)) {
-        rxq->n_refused[result]++;
+    conn = roce_demux(&dev->qpns, &rxq->icrc, data, len, &packet,
+                      &rxq->drops);
+    if (OVS_UNLIKELY(!conn)) {
         return;
-    }
-    conn = dev->conns[packet.dst_qpn % SOFT_N_QPS];
-    if (OVS_UNLIKELY(!conn || conn->up.qpn != packet.dst_qpn)) {
-        COVERAGE_INC(rdma_soft_unknown_qp);
-        drop(rxq, ROCE_DROP_UNKNOWN_QP);
-    } else if (OVS_UNLIKELY(!roce_icrc_check(&rxq->icrc, data, len))) {
-        COVERAGE_INC(rdma_soft_bad_icrc);
-        drop(rxq, ROCE_DROP_ICRC);
+    } else if (OVS_LIKELY(input(conn, flow, &packet, now))) {
+        rxq->is_busy |= packet.op->kind == ROCE_OP_SEND;
     } else {
-        deliver(rxq, conn, flow, &packet, now);
+        rxq->drops.dropped[ROCE_DROP_UNREADY_QP]++;
     }
 }
 
@@ -209,17 +214,42 @@ receive(struct soft_dev *dev, unsigned int queue, long long int now,
     ovs_spin_unlock(&rxq->lock);
 }
 
-void
-soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn, struct soft_conn *conn)
+static void
+lock_all(struct soft_dev *dev)
     OVS_NO_THREAD_SAFETY_ANALYSIS
 {
     for (int i = 0; i < ROCE_WIRE_N_DATA; i++) {
         ovs_spin_lock(&dev->rxqs[i].lock);
     }
-    dev->conns[qpn % SOFT_N_QPS] = conn;
+}
+
+static void
+unlock_all(struct soft_dev *dev)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
+{
     for (int i = ROCE_WIRE_N_DATA - 1; i >= 0; i--) {
         ovs_spin_unlock(&dev->rxqs[i].lock);
     }
+}
+
+void
+soft_conn_add_qpn(struct soft_conn *conn)
+{
+    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
+
+    lock_all(dev);
+    conn->up.qpn = roce_qpns_add(&dev->qpns, conn, ordma_random_bytes);
+    unlock_all(dev);
+}
+
+void
+soft_conn_remove_qpn(struct soft_conn *conn)
+{
+    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
+
+    lock_all(dev);
+    roce_qpns_remove(&dev->qpns, conn->up.qpn);
+    unlock_all(dev);
 }
 
 void
@@ -412,4 +442,43 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
         soft_conn_transmit(conn, now);
     }
     return n;
+}
+
+int
+soft_create_srq(struct ordma_dev *dev OVS_UNUSED, unsigned int n,
+                struct ordma_srq **srqp)
+{
+    struct soft_srq *srq = xzalloc(sizeof *srq);
+
+    srq->up.provider = &ordma_soft_provider;
+    srq->mask = ROUND_UP_POW2(n) - 1;
+    srq->wrs = xcalloc(srq->mask + 1, sizeof *srq->wrs);
+    ovs_spin_init(&srq->lock);
+    *srqp = &srq->up;
+    return 0;
+}
+
+void
+soft_destroy_srq(struct ordma_srq *srq_)
+{
+    struct soft_srq *srq = soft_srq_cast(srq_);
+
+    ovs_spin_destroy(&srq->lock);
+    free(srq->wrs);
+    free(srq);
+}
+
+int
+soft_post_srq_recv(struct ordma_srq *srq_, const struct ordma_recv_wr wrs[],
+                   int n)
+{
+    struct soft_srq *srq = soft_srq_cast(srq_);
+    int i;
+
+    ovs_spin_lock(&srq->lock);
+    for (i = 0; i < n && srq->head - srq->tail <= srq->mask; i++) {
+        srq->wrs[srq->head++ & srq->mask] = wrs[i];
+    }
+    ovs_spin_unlock(&srq->lock);
+    return i;
 }

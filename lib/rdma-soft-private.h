@@ -9,8 +9,10 @@
 #include "openvswitch/list.h"
 #include "ovs-atomic.h"
 #include "ovs-thread.h"
+#include "rdma-addr.h"
 #include "rdma-provider.h"
-#include "roce-endpoint.h"
+#include "roce-demux.h"
+#include "roce-gsi.h"
 #include "roce-qp.h"
 #include "roce-wire.h"
 
@@ -18,14 +20,18 @@
  * =================
  *
  * RoCEv2 without an RDMA device: queue pairs and the connection manager are
- * those of roce-endpoint.h, which knows no thread, and the wire is one of
- * roce-wire.h.  rdma-soft-data.c has what PMD threads do; of what the main
- * thread does, rdma-soft-dev.c has devices, rdma-soft-event.c events, and
- * rdma-soft.c connections.  rdma-soft-srq.c has shared receive queues.
+ * those of roce-qp.h and roce-gsi.h, which know no thread, and the wire is one
+ * of roce-wire.h.  rdma-soft-data.c has what PMD threads do; of what the main
+ * thread does, rdma-soft-dev.c has devices, and rdma-soft.c has connections.
  *
- * A device is a local IP address on which some port has dialed.  It lives as
- * long as any port listens: the peer dials as well, and a dial shows which
- * address it will find us at.
+ * There is one device, which is UDP port 4791 of all addresses of this host.
+ * It lives as long as any port listens or a connection has yet to end.  What
+ * people take for the device of a connection is the network interface of its
+ * route.
+ *
+ * Of addresses and routes, the kernel tells when they change, and then we ask
+ * about those of our connections: one whose local address is gone, or whose
+ * route has become too narrow for its path MTU, has failed.
  *
  *
  * Who receives
@@ -91,7 +97,7 @@
  * Locks
  * -----
  *
- *     'ordma_mutex'   The main thread's state: devices, connection manager.
+ *     'ordma_mutex'   The main thread's state: device, connection manager.
  *     lock            Of a receive queue: that queue of the wire.  All of
  *                     them: the table of queue pairs.  PMD threads wait for
  *                     none.
@@ -105,19 +111,17 @@
  * Bounds
  * ------
  *
- * All tables have the size that they need at most, except that a connection
- * costs memory from request to end.  A stranger can take up SOFT_MAX_HALF_OPEN
- * connections, see roce-endpoint.h, and the kernel memory of all receive
- * queues.  A flood of MADs does not touch the queues for data.  The main
- * thread takes SOFT_MADS_PER_RUN of them at a time, a poll SOFT_MAX_TRAINS
- * datagrams. */
+ * Memory is in proportion to connections.  What strangers can take up of them
+ * is limited, see roce-gsi.h; and they can take up the kernel memory of all
+ * receive queues.  A flood of MADs does not touch the queues for data.  The
+ * main thread takes SOFT_MADS_PER_RUN of them at a time, a poll
+ * SOFT_MAX_TRAINS datagrams. */
 
-#define SOFT_N_QPS 1024         /* Per device. */
-#define SOFT_N_CMS 1024
-#define SOFT_MAX_HALF_OPEN 64
-#define SOFT_REQ_RATE 100       /* Requests a second per group of sources. */
+#define SOFT_MAX_HALF_OPEN 256  /* See roce-gsi.h. */
+#define SOFT_REQ_RATE 100
 #define SOFT_REQ_BURST 100
 #define SOFT_MADS_PER_RUN 64
+#define SOFT_ROUTES_PER_RUN 64  /* Looked up when something has changed. */
 
 #define SOFT_MAX_PAUSE 32       /* In usec. */
 #define SOFT_PATIENCE 1024      /* See "Who receives". */
@@ -148,8 +152,7 @@ struct soft_rxq {
     long long int last_busy OVS_GUARDED;    /* When one did, usec. */
     struct roce_flow flow OVS_GUARDED;      /* Of the last train. */
     struct roce_icrc_flow icrc OVS_GUARDED;
-    uint64_t n_refused[ROCE_PARSE_N] OVS_GUARDED;
-    uint64_t n_dropped[ROCE_DROP_N] OVS_GUARDED;
+    struct roce_drops drops OVS_GUARDED;
 };
 
 struct soft_dev {
@@ -161,19 +164,17 @@ struct soft_dev {
     struct roce_wire *wire;
     struct soft_rxq rxqs[ROCE_WIRE_N_DATA];
 
-    /* Where packets go, by QPN.  Read with any of the locks of 'rxqs', written
-     * with all of them: the kernel may put packets of one flow for several
-     * queue pairs into the queue of the first. */
-    struct soft_conn *conns[SOFT_N_QPS];
+    /* Connections, by QPN.  Read with any of the locks of 'rxqs', written with
+     * all of them: the kernel may put packets of one flow for several queue
+     * pairs into the queue of the first. */
+    struct roce_qpns qpns;
 
     /* The main thread's. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
-    struct ovs_list node;       /* In 'soft_devs'. */
+    unsigned int n_ports;       /* Being listened to. */
     unsigned int n_conns;       /* Connections that use the device. */
-    struct roce_endpoint ep;
-    struct roce_endpoint_qp qps[SOFT_N_QPS];
-    struct roce_cm cms[SOFT_N_CMS];
-    struct soft_conn *cm_conns[SOFT_N_CMS];     /* By index in 'cms'. */
+    uint64_t route_seq;         /* Routes are known as of ordma_route_seq(). */
+    struct roce_gsi gsi;        /* The 'aux' of its connections is ours. */
 };
 
 struct soft_conn {
@@ -202,7 +203,9 @@ struct soft_conn {
     /* The main thread's. */
     OVS_ALIGNED_VAR(CACHE_LINE_SIZE)
     struct ovs_list node;       /* In 'soft_conns'. */
-    struct roce_cm *cm;         /* Null before connect() and in the end. */
+    struct ordma_route route;   /* As of 'route_seq'. */
+    uint64_t route_seq;
+    struct roce_cm *cm;         /* Null before connect() and after the end. */
     struct roce_send_slot *send_slots;
     struct roce_recv_slot *recv_slots;
     uint32_t n_send_slots, n_recv_slots;
@@ -236,8 +239,8 @@ soft_conn_cast(const struct ordma_conn *conn)
     return CONTAINER_OF(conn, struct soft_conn, up);
 }
 
-/* All that there are. */
-extern struct ovs_list soft_devs OVS_GUARDED_BY(ordma_mutex);
+/* The device, null if it is closed, and all connections. */
+extern struct soft_dev *soft_dev OVS_GUARDED_BY(ordma_mutex);
 extern struct ovs_list soft_conns OVS_GUARDED_BY(ordma_mutex);
 
 static inline uint64_t
@@ -255,67 +258,17 @@ int soft_path_mtu(int ip_mtu);
 /* Returns true if the device of 'guid' takes packets with a UDP checksum. */
 bool soft_guid_takes_checksum(uint64_t guid);
 
-/* Finds or opens the device for the local address 'ip'.  Returns 0 and the
- * device in '*devp', or a positive errno value; EADDRINUSE if another program
- * has UDP port 4791. */
-int soft_dev_get(const struct in6_addr *ip, struct soft_dev **devp)
-    OVS_REQUIRES(ordma_mutex);
-
-/* Returns text for people about 'error' of soft_dev_get(), or null if it is
- * 0.  Logs what is unusual. */
-const char *soft_dev_strerror(int error);
-
-/* Closes 'dev' unless someone uses it or will. */
-void soft_dev_close_unused(struct soft_dev *dev) OVS_REQUIRES(ordma_mutex);
+/* Closes the device unless someone uses it or will. */
+void soft_dev_close_unused(void) OVS_REQUIRES(ordma_mutex);
 
 /* Sends the MADs that 'dev' has to send.  What cannot be sent now will be
  * repeated. */
 void soft_dev_flush(struct soft_dev *dev) OVS_REQUIRES(ordma_mutex);
 
-/* rdma-soft-event.c. */
-
-/* Queues an event of 'type' for 'conn'.  'mad' is where its private data comes
- * from, or null. */
-void soft_push_event(struct soft_conn *conn, enum ordma_event_type type,
-                     const char *reason, const struct roce_mad *mad)
-    OVS_REQUIRES(ordma_mutex);
-
-/* Forgets the events of 'conn'. */
-void soft_purge_events(const struct soft_conn *conn)
-    OVS_REQUIRES(ordma_mutex);
-
-/* Has the main loop wake up if there are events. */
-void soft_events_wait(void) OVS_REQUIRES(ordma_mutex);
-
-/* Handles what the connection manager of 'dev' reports. */
-void soft_handle_cm_event(struct soft_dev *dev,
-                          const struct roce_endpoint_event *event)
-    OVS_REQUIRES(ordma_mutex);
-
 /* rdma-soft.c. */
 
+/* Creates a connection without a device. */
 struct soft_conn *soft_conn_create(void) OVS_REQUIRES(ordma_mutex);
-void soft_conn_set_dev(struct soft_conn *conn, struct soft_dev *dev)
-    OVS_REQUIRES(ordma_mutex);
-
-/* Connects 'conn' with 'cm', or with none. */
-void soft_conn_set_cm(struct soft_conn *conn, struct roce_cm *cm)
-    OVS_REQUIRES(ordma_mutex);
-void soft_conn_unset_cm(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
-
-/* Makes the queue pair of 'conn' ready for its peer, which is known from the
- * connection manager. */
-int soft_conn_bind(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
-
-/* rdma-soft-srq.c: members of the provider, and what delivers packets. */
-int soft_create_srq(struct ordma_dev *, unsigned int n, struct ordma_srq **)
-    OVS_REQUIRES(ordma_mutex);
-void soft_destroy_srq(struct ordma_srq *) OVS_REQUIRES(ordma_mutex);
-int soft_post_srq_recv(struct ordma_srq *, const struct ordma_recv_wr[],
-                       int n);
-
-/* Moves a receive from 'srq' to 'qp', if there is one, and room for it. */
-void soft_srq_move(struct ordma_srq *, struct roce_qp *qp);
 
 /* rdma-soft-cq.c: members of the provider, and what wakes its users. */
 int soft_create_cq(struct ordma_cq **) OVS_REQUIRES(ordma_mutex);
@@ -334,10 +287,11 @@ void soft_cq_wake(struct soft_conn *conn) OVS_REQUIRES(conn->lock);
 /* Unlocks 'conn', whose queue pair may have something new to do. */
 void soft_conn_unlock(struct soft_conn *conn) OVS_RELEASES(conn->lock);
 
-/* Has packets for 'qpn' go to 'conn', or to nobody if it is null: then no
- * thread has to do with the connection any more that does not poll it. */
-void soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn,
-                       struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
+/* Gives 'conn' a queue pair number, 0 if there are too many, and has packets
+ * to it go to 'conn' until soft_conn_remove_qpn(): then no thread has to do
+ * with the connection any more that does not poll it. */
+void soft_conn_add_qpn(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
+void soft_conn_remove_qpn(struct soft_conn *conn) OVS_REQUIRES(ordma_mutex);
 
 /* Receives a batch from each of the receive queues 'queues' of 'dev', bits by
  * number, unless it is too early for that or another thread is at it, and now
@@ -345,13 +299,15 @@ void soft_dev_set_conn(struct soft_dev *dev, uint32_t qpn,
 void soft_dev_receive(struct soft_dev *dev, unsigned int queues);
 
 /* Members of the provider that are not in rdma-soft.c. */
-bool soft_next_event(struct ordma_event *) OVS_REQUIRES(ordma_mutex);
 void soft_enumerate(struct sset *names) OVS_REQUIRES(ordma_mutex);
 bool soft_has_addr(const struct in6_addr *ip) OVS_REQUIRES(ordma_mutex);
 int soft_listen(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
 void soft_unlisten(ovs_be16 port) OVS_REQUIRES(ordma_mutex);
-const char *soft_listen_at(const struct in6_addr *local)
+int soft_create_srq(struct ordma_dev *, unsigned int n, struct ordma_srq **)
     OVS_REQUIRES(ordma_mutex);
+void soft_destroy_srq(struct ordma_srq *) OVS_REQUIRES(ordma_mutex);
+int soft_post_srq_recv(struct ordma_srq *, const struct ordma_recv_wr[],
+                       int n);
 int soft_reg_mr(struct ordma_dev *, void *addr, size_t len,
                 struct ordma_mr **);
 void soft_dereg_mr(struct ordma_dev *, struct ordma_mr *);

@@ -14,7 +14,6 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "rdma-random.h"
-#include "rdma-route.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -24,11 +23,67 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 struct ovs_list soft_conns = OVS_LIST_INITIALIZER(&soft_conns);
 
-/* Encodings as in rdma-verbs.c. */
-#define RNR_TIMER_640_US 12
-#define ACK_TIMEOUT_67_MS 14
-#define RETRY_COUNT 7
-#define RNR_RETRY_FOREVER 7
+/* Events. */
+
+struct soft_event {
+    struct ovs_list node;       /* In 'soft_events'. */
+    struct ordma_event up;
+};
+
+static struct ovs_list soft_events OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&soft_events);
+
+/* Queues an event of 'type' for 'conn'.  'mad' is where its private data comes
+ * from, or null. */
+static void
+push_event(struct soft_conn *conn, enum ordma_event_type type,
+           const char *reason, const struct roce_mad *mad)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct soft_event *event = xzalloc(sizeof *event);
+
+    event->up.type = type;
+    event->up.conn = &conn->up;
+    event->up.reason = reason;
+    if (mad) {
+        event->up.private_data_len = MIN(mad->private_len,
+                                         sizeof event->up.private_data);
+        memcpy(event->up.private_data, mad->private_data,
+               event->up.private_data_len);
+    }
+    ovs_list_push_back(&soft_events, &event->node);
+}
+
+/* Forgets the events of 'conn'. */
+static void
+purge_events(const struct soft_conn *conn)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct soft_event *event;
+
+    LIST_FOR_EACH_SAFE (event, node, &soft_events) {
+        if (event->up.conn == &conn->up) {
+            ovs_list_remove(&event->node);
+            free(event);
+        }
+    }
+}
+
+static bool
+soft_next_event(struct ordma_event *up)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct soft_event *event;
+
+    if (ovs_list_is_empty(&soft_events)) {
+        return false;
+    }
+    event = CONTAINER_OF(ovs_list_pop_front(&soft_events), struct soft_event,
+                         node);
+    *up = event->up;
+    free(event);
+    return true;
+}
 
 /* Connections: creation and destruction. */
 
@@ -41,37 +96,43 @@ soft_conn_create(void)
     ovs_spin_init(&conn->lock);
     ovs_spin_init(&conn->tx_lock);
     ovs_list_init(&conn->cq_node);
+    conn->route_seq = ordma_route_seq();
     ovs_list_push_back(&soft_conns, &conn->node);
     return conn;
 }
 
-void
-soft_conn_set_dev(struct soft_conn *conn, struct soft_dev *dev)
+/* Notes that packets of 'conn' take 'route'.  Returns true if that is through
+ * another interface than before. */
+static bool
+set_route(struct soft_conn *conn, const struct ordma_route *route)
+    OVS_REQUIRES(ordma_mutex)
 {
-    dev->n_conns++;
-    conn->up.dev = &dev->up;
-    conn->up.local = dev->wire->ip;
-    conn->up.gid = dev->wire->ip;
-}
-
-void
-soft_conn_set_cm(struct soft_conn *conn, struct roce_cm *cm)
-{
-    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
-
-    conn->cm = cm;
-    dev->cm_conns[cm - dev->cms] = conn;
-}
-
-void
-soft_conn_unset_cm(struct soft_conn *conn)
-{
-    struct soft_dev *dev = soft_dev_cast(conn->up.dev);
-
-    if (conn->cm) {
-        dev->cm_conns[conn->cm - dev->cms] = NULL;
-        conn->cm = NULL;
+    conn->route = *route;
+    if (!strcmp(conn->up.dev_name, route->dev_name)) {
+        return false;
     }
+    ovs_strzcpy(conn->up.dev_name, route->dev_name, sizeof conn->up.dev_name);
+    conn->up.numa_id = ordma_read_numa_id("net", route->dev_name);
+    return true;
+}
+
+/* Has 'conn', which has a remote address, use the device and the route from
+ * 'local', from any address if that is all zeros.  Returns 0 or an error of
+ * ordma_route_lookup(). */
+static int
+set_dev(struct soft_conn *conn, const struct in6_addr *local)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_route route;
+    int error = ordma_route_lookup(&conn->up.remote, local, &route);
+
+    if (!error) {
+        soft_dev->n_conns++;
+        conn->up.dev = &soft_dev->up;
+        conn->up.local = conn->up.gid = route.src;
+        set_route(conn, &route);
+    }
+    return error;
 }
 
 static void
@@ -89,8 +150,11 @@ soft_disconnect(struct ordma_conn *conn_)
         soft_conn_unlock(conn);
     }
     if (conn->cm) {
-        roce_cm_disconnect(conn->cm, time_usec());
-        soft_dev_flush(soft_dev_cast(conn_->dev));
+        struct soft_dev *dev = soft_dev_cast(conn_->dev);
+
+        roce_gsi_disconnect(&dev->gsi, conn->cm, time_usec());
+        conn->cm = NULL;
+        soft_dev_flush(dev);
     }
 }
 
@@ -104,17 +168,15 @@ soft_destroy(struct ordma_conn *conn_)
     /* Phase 1: the connection manager sees to the rest alone, and no event
      * refers to 'conn'. */
     soft_disconnect(conn_);
-    soft_purge_events(conn);
+    purge_events(conn);
     ovs_list_remove(&conn->node);
     if (conn_->dev) {
-        soft_conn_unset_cm(conn);
         dev->n_conns--;
     }
 
     /* Phase 2: no thread that polls another connection finds 'conn'. */
     if (conn_->qpn) {
-        soft_dev_set_conn(dev, conn_->qpn, NULL);
-        roce_endpoint_free_qpn(&dev->ep, conn_->qpn);
+        soft_conn_remove_qpn(conn);
     }
 
     /* Phase 3: nobody knows 'conn'. */
@@ -130,44 +192,25 @@ soft_destroy(struct ordma_conn *conn_)
 
 /* Dialing. */
 
-/* Finds the device for 'dial'.  Returns null, or static text if there is
- * none. */
-static const char *
-resolve(const struct ordma_dial *dial, struct soft_dev **devp)
-    OVS_REQUIRES(ordma_mutex)
-{
-    struct ordma_route route;
-    int error;
-
-    error = ordma_route_lookup(&dial->remote, &dial->local, &route);
-    if (error) {
-        VLOG_DBG_RL(&rl, "no route (%s)", ovs_strerror(error));
-        return (error == EADDRNOTAVAIL
-                ? "local_ip is not an address of this host"
-                : "no route to remote_ip");
-    }
-    return soft_dev_strerror(soft_dev_get(&route.src, devp));
-}
-
 static int
 soft_dial(const struct ordma_dial *dial, void *aux, struct ordma_conn **connp)
     OVS_REQUIRES(ordma_mutex)
 {
     struct soft_conn *conn = soft_conn_create();
-    struct soft_dev *dev;
-    const char *error;
+    int error;
 
     conn->up.aux = aux;
     conn->up.remote = dial->remote;
     conn->up.dst_port = dial->port;
     conn->tos = dial->tos;
     conn->max_mtu = dial->max_mtu;
-    error = resolve(dial, &dev);
+    error = set_dev(conn, &dial->local);
     if (error) {
-        soft_push_event(conn, ORDMA_EV_FAILED, error, NULL);
+        VLOG_DBG_RL(&rl, "no route (%s)", ovs_strerror(error));
+        push_event(conn, ORDMA_EV_FAILED,
+                   ordma_route_strerror(error, &dial->local), NULL);
     } else {
-        soft_conn_set_dev(conn, dev);
-        soft_push_event(conn, ORDMA_EV_RESOLVED, NULL, NULL);
+        push_event(conn, ORDMA_EV_RESOLVED, NULL, NULL);
     }
     *connp = &conn->up;
     return 0;
@@ -186,9 +229,9 @@ soft_conn_side(const struct soft_conn *conn)
         .qpn = conn->up.qpn,
         .recv_psn = psn & ROCE_PSN_MASK,
         .traffic_class = conn->tos,
-        .ack_timeout = ACK_TIMEOUT_67_MS,
-        .retry_count = RETRY_COUNT,
-        .rnr_retry = RNR_RETRY_FOREVER,
+        .ack_timeout = ORDMA_ACK_TIMEOUT_67_MS,
+        .retry_count = ORDMA_RETRY_COUNT,
+        .rnr_retry = ORDMA_RNR_RETRY_FOREVER,
     };
 }
 
@@ -201,7 +244,7 @@ init_qp(struct soft_conn *conn, struct roce_qp_config *config)
     uint32_t n_posted = conn->qp.resp.posted;
     int error;
 
-    config->min_rnr_timer = RNR_TIMER_640_US;
+    config->min_rnr_timer = ORDMA_RNR_TIMER_640_US;
     config->max_packets = SOFT_MAX_PACKETS;
     config->max_bytes = SOFT_MAX_BYTES;
     config->send_slots = conn->send_slots;
@@ -225,12 +268,7 @@ soft_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     struct roce_qp_config config = { .mtu = ROCE_MIN_MTU };
     int error;
 
-    conn_->qpn = roce_endpoint_alloc_qpn(&soft_dev_cast(conn_->dev)->ep);
-    if (!conn_->qpn) {
-        VLOG_WARN_RL(&rl, "%s: more than %d queue pairs", conn_->dev->name,
-                     SOFT_N_QPS);
-        return ENOSPC;
-    }
+    conn->tos = cap->tos;
     conn->ttl = cap->ttl;
     conn->srq = cap->srq;
     conn->cq = cap->cq;
@@ -243,11 +281,22 @@ soft_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     ovs_spin_lock(&conn->lock);
     error = init_qp(conn, &config);
     soft_conn_unlock(conn);
+    if (!error) {
+        soft_conn_add_qpn(conn);
+        if (!conn_->qpn) {
+            VLOG_WARN_RL(&rl, "%s: more than %d queue pairs", conn_->dev->name,
+                         ROCE_MAX_QPS);
+            error = ENOSPC;
+        }
+    }
     return error;
 }
 
-int
-soft_conn_bind(struct soft_conn *conn)
+/* Makes the queue pair of 'conn' ready for its peer, which is known from the
+ * connection manager. */
+static int
+bind_qp(struct soft_conn *conn)
+    OVS_REQUIRES(ordma_mutex)
 {
     struct soft_dev *dev = soft_dev_cast(conn->up.dev);
     struct roce_qp_config config;
@@ -257,6 +306,7 @@ soft_conn_bind(struct soft_conn *conn)
     memset(&config, 0, sizeof config);
     roce_cm_get_qp_config(conn->cm, &config);
     path = (struct roce_path_config) {
+        .src = conn->up.local,
         .dst = conn->up.remote,
         .tos = conn->tos,
         .ttl = conn->ttl,
@@ -279,12 +329,11 @@ soft_conn_bind(struct soft_conn *conn)
     conn->up.peer_qpn = config.remote_qpn;
     conn->up.path_mtu = config.mtu;
     conn->up.train_len = path.takes_checksum ? config.mtu : 0;
-    soft_dev_set_conn(dev, conn->up.qpn, conn);
 
 out:
     if (error) {
         VLOG_WARN_RL(&rl, "%s: cannot set up a queue pair (%s)",
-                     dev->up.name, ovs_strerror(error));
+                     conn->up.dev_name, ovs_strerror(error));
     }
     return error;
 }
@@ -301,31 +350,25 @@ soft_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
         .remote_ip = conn_->remote,
         .service_id = soft_service_id(conn_->dst_port),
     };
-    struct ordma_route route;
-    struct roce_cm *cm;
     int error;
 
     ordma_random_bytes(&target.src_port, sizeof target.src_port);
     target.src_port |= 0xc000;  /* A dynamic port. */
 
-    error = ordma_route_lookup(&conn_->remote, &conn_->local, &route);
-    if (error) {
-        return error;
-    }
-    side.mtu = soft_path_mtu(route.mtu);
+    side.mtu = soft_path_mtu(conn->route.mtu);
     if (conn->max_mtu) {
         side.mtu = MIN(side.mtu, conn->max_mtu);
     }
     conn_->path_mtu = side.mtu;
     if (!side.mtu) {
         VLOG_WARN_RL(&rl, "%s: MTU %d is too small for RoCEv2",
-                     conn_->dev->name, route.mtu);
+                     conn_->dev_name, conn->route.mtu);
         return EMSGSIZE;
     }
-    error = roce_endpoint_connect(&dev->ep, &target, &side, private_data, len,
-                                  time_usec(), &cm);
+    error = roce_gsi_connect(&dev->gsi, &target, &side, private_data, len,
+                             time_usec(), &conn->cm);
     if (!error) {
-        soft_conn_set_cm(conn, cm);
+        conn->cm->aux = conn;
         soft_dev_flush(dev);
     }
     return error;
@@ -343,9 +386,10 @@ soft_accept(struct ordma_conn *conn_, const void *private_data, size_t len)
     if (!conn->cm) {
         return ENOTCONN;
     }
-    error = roce_cm_accept(conn->cm, &side, private_data, len, time_usec());
+    error = roce_gsi_accept(&dev->gsi, conn->cm, &side, private_data, len,
+                            time_usec());
     if (!error) {
-        error = soft_conn_bind(conn);
+        error = bind_qp(conn);
     }
     if (!error) {
         soft_dev_flush(dev);
@@ -360,10 +404,96 @@ soft_reject(struct ordma_conn *conn_, const void *private_data, size_t len)
     struct soft_conn *conn = soft_conn_cast(conn_);
 
     if (conn->cm) {
-        roce_cm_reject(conn->cm, ROCE_REJ_CONSUMER, private_data, len,
-                       time_usec());
+        roce_gsi_reject(&soft_dev_cast(conn_->dev)->gsi, conn->cm,
+                        ROCE_REJ_CONSUMER, private_data, len, time_usec());
+        conn->cm = NULL;
     }
     soft_destroy(conn_);
+}
+
+/* What the connection manager reports. */
+
+/* Rejects the request that 'conn' is for, because of 'reason'. */
+static void
+turn_down(struct soft_conn *conn, struct roce_cm *cm, uint16_t reason)
+    OVS_REQUIRES(ordma_mutex)
+{
+    roce_gsi_reject(&soft_dev->gsi, cm, reason, NULL, 0, time_usec());
+    ordma_soft_provider.destroy(&conn->up);
+}
+
+static void
+handle_requested(struct roce_cm *cm, const struct roce_mad *mad)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct soft_conn *conn = soft_conn_create();
+    int mtu;
+
+    conn->up.remote = cm->remote_ip;
+    conn->up.dst_port = htons(cm->service_id);
+    conn->up.path_mtu = cm->remote.mtu;
+    if (set_dev(conn, &cm->local_ip)) {
+        /* Not an address to send from, or to, whatever the request says. */
+        turn_down(conn, cm, ROCE_REJ_BAD_GID);
+        return;
+    }
+    mtu = soft_path_mtu(conn->route.mtu);
+    if (cm->remote.mtu > mtu) {
+        cm->local.mtu = MAX(mtu, ROCE_MIN_MTU);
+        turn_down(conn, cm, ROCE_REJ_BAD_MTU);
+        return;
+    }
+    conn->cm = cm;
+    cm->aux = conn;
+    push_event(conn, ORDMA_EV_REQUEST, NULL, mad);
+}
+
+/* Notes that 'conn' is connected.  'mad' is what the peer says about it. */
+static void
+handle_connected(struct soft_conn *conn, const struct roce_mad *mad)
+    OVS_REQUIRES(ordma_mutex)
+{
+    if (!conn->cm->is_active) {
+        push_event(conn, ORDMA_EV_ESTABLISHED, NULL, NULL);
+    } else if (bind_qp(conn)) {
+        push_event(conn, ORDMA_EV_FAILED,
+                   "cannot establish connection, see the log", NULL);
+    } else {
+        push_event(conn, ORDMA_EV_ESTABLISHED, NULL, mad);
+    }
+}
+
+/* Handles 'event', which ends the connection 'conn'. */
+static void
+handle_end(struct soft_conn *conn, const struct roce_gsi_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    conn->cm = NULL;
+    if (event->type == ROCE_CM_REJECTED) {
+        push_event(conn, ORDMA_EV_REJECTED, ordma_rej_text(event->reason),
+                   &event->mad);
+    } else if (event->type == ROCE_CM_UNREACHABLE) {
+        push_event(conn, ORDMA_EV_FAILED, "peer does not answer", NULL);
+    } else {
+        push_event(conn, ORDMA_EV_DISCONNECTED, "peer disconnected", NULL);
+    }
+}
+
+static void
+handle_cm_event(const struct roce_gsi_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct soft_conn *conn = event->aux;
+
+    if (event->type == ROCE_CM_REQUESTED) {
+        handle_requested(event->cm, &event->mad);
+    } else if (!conn || event->type == ROCE_CM_NONE) {
+        return;
+    } else if (event->type == ROCE_CM_CONNECTED) {
+        handle_connected(conn, &event->mad);
+    } else {
+        handle_end(conn, event);
+    }
 }
 
 /* Periodic work. */
@@ -379,11 +509,11 @@ receive_mads(struct soft_dev *dev, long long int now)
         n = dev->wire->class->recv_batch(dev->wire, ROCE_WIRE_MAD, rxs,
                                          ROCE_WIRE_MAX_RX);
         for (int i = 0; i < n; i++) {
-            struct roce_endpoint_event event;
+            struct roce_gsi_event event;
 
-            roce_endpoint_input(&dev->ep, &rxs[i].flow, rxs[i].data,
-                                rxs[i].len, now, &event);
-            soft_handle_cm_event(dev, &event);
+            roce_gsi_input(&dev->gsi, &rxs[i].flow, rxs[i].data, rxs[i].len,
+                           now, &event);
+            handle_cm_event(&event);
         }
         n_total += n;
     } while (n == ROCE_WIRE_MAX_RX && n_total < SOFT_MADS_PER_RUN);
@@ -393,12 +523,60 @@ static void
 run_timers(struct soft_dev *dev, long long int now)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct roce_endpoint_event event;
+    struct roce_gsi_event event;
 
     do {
-        roce_endpoint_run(&dev->ep, now, &event);
-        soft_handle_cm_event(dev, &event);
+        roce_gsi_run(&dev->gsi, now, &event);
+        handle_cm_event(&event);
     } while (event.type != ROCE_CM_NONE);
+}
+
+/* Looks up the route of 'conn' again. */
+static void
+reroute(struct soft_conn *conn)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct ordma_route route;
+    int error = ordma_route_lookup(&conn->up.remote, &conn->up.local, &route);
+
+    if (error == EADDRNOTAVAIL) {
+        push_event(conn, ORDMA_EV_FAILED,
+                        "the local address is no longer on this host", NULL);
+    } else if (error) {
+        /* A route that comes back soon does no harm.  If it does not, the peer
+         * does not answer. */
+    } else if (soft_path_mtu(route.configured_mtu) < conn->up.path_mtu) {
+        push_event(conn, ORDMA_EV_FAILED,
+                        "the route's MTU has become smaller", NULL);
+    } else if (set_route(conn, &route)) {
+        push_event(conn, ORDMA_EV_MOVED, NULL, NULL);
+    }
+}
+
+/* Looks up routes that may have changed, as many as one run has time for.  The
+ * list of connections is in the order in which that was done last. */
+static void
+run_routes(struct soft_dev *dev)
+    OVS_REQUIRES(ordma_mutex)
+{
+    uint64_t seq = ordma_route_seq();
+
+    for (int i = 0; dev->route_seq != seq && i < SOFT_ROUTES_PER_RUN; i++) {
+        struct soft_conn *conn = (ovs_list_is_empty(&soft_conns) ? NULL
+                                  : CONTAINER_OF(ovs_list_front(&soft_conns),
+                                                 struct soft_conn, node));
+
+        if (!conn || conn->route_seq == seq) {
+            dev->route_seq = seq;
+            return;
+        }
+        ovs_list_remove(&conn->node);
+        ovs_list_push_back(&soft_conns, &conn->node);
+        conn->route_seq = seq;
+        if (conn->up.dev) {
+            reroute(conn);
+        }
+    }
 }
 
 static void
@@ -406,33 +584,39 @@ soft_run(void)
     OVS_REQUIRES(ordma_mutex)
 {
     long long int now = time_usec();
-    struct soft_dev *dev;
+    struct soft_dev *dev = soft_dev;
 
-    LIST_FOR_EACH_SAFE (dev, node, &soft_devs) {
-        receive_mads(dev, now);
-        run_timers(dev, now);
-        soft_dev_flush(dev);
-        soft_dev_close_unused(dev);
+    if (!dev) {
+        return;
     }
+    receive_mads(dev, now);
+    run_timers(dev, now);
+    run_routes(dev);
+    soft_dev_flush(dev);
+    soft_dev_close_unused();
 }
 
 static void
 soft_wait(void)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct soft_dev *dev;
+    const struct roce_wire *wire;
+    long long int deadline;
 
-    LIST_FOR_EACH (dev, node, &soft_devs) {
-        long long int deadline = roce_endpoint_deadline(&dev->ep);
-
-        dev->wire->class->recv_wait(dev->wire, ROCE_WIRE_MAD);
-        if (deadline == LLONG_MIN) {
-            poll_immediate_wake();
-        } else if (deadline != LLONG_MAX) {
-            poll_timer_wait_until(deadline / 1000 + 1);
-        }
+    if (!ovs_list_is_empty(&soft_events)) {
+        poll_immediate_wake();
     }
-    soft_events_wait();
+    if (!soft_dev) {
+        return;
+    }
+    wire = soft_dev->wire;
+    wire->class->recv_wait(soft_dev->wire, ROCE_WIRE_MAD);
+    deadline = roce_gsi_deadline(&soft_dev->gsi);
+    if (deadline == LLONG_MIN || soft_dev->route_seq != ordma_route_seq()) {
+        poll_immediate_wake();
+    } else if (deadline != LLONG_MAX) {
+        poll_timer_wait_until(deadline / 1000 + 1);
+    }
 }
 
 const struct ordma_provider ordma_soft_provider = {
@@ -444,7 +628,6 @@ const struct ordma_provider ordma_soft_provider = {
     .has_addr = soft_has_addr,
     .listen = soft_listen,
     .unlisten = soft_unlisten,
-    .listen_at = soft_listen_at,
     .dial = soft_dial,
     .create_qp = soft_create_qp,
     .connect = soft_connect,

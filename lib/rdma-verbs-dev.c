@@ -15,9 +15,9 @@
 
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
-#include "ovs-numa.h"
 #include "ovs-thread.h"
 #include "packets.h"
+#include "rdma-addr.h"
 #include "socket-util.h"
 #include "sset.h"
 #include "util.h"
@@ -31,23 +31,6 @@ struct ovs_list verbs_devs OVS_GUARDED_BY(ordma_mutex)
 
 /* Set when some connection has a 'failure' to report. */
 static bool have_failures OVS_GUARDED_BY(ordma_mutex);
-
-static int
-read_numa_id(const char *name)
-{
-    char *path = xasprintf("/sys/class/infiniband/%s/device/numa_node", name);
-    FILE *stream = fopen(path, "r");
-    int numa_id = OVS_NUMA_UNSPEC;
-
-    if (stream) {
-        if (fscanf(stream, "%d", &numa_id) != 1 || numa_id < 0) {
-            numa_id = OVS_NUMA_UNSPEC;
-        }
-        fclose(stream);
-    }
-    free(path);
-    return numa_id;
-}
 
 /* Makes librdmacm close devices that were removed.  It does so only when asked
  * for the list of devices, and only if that is not empty: a driver that waits
@@ -102,8 +85,7 @@ verbs_dev_open(struct ibv_device *device, struct verbs_dev **devp)
         error = errno;
         goto err_close;
     }
-    error = ordma_dev_init(&dev->up, &ordma_verbs_provider, name,
-                           read_numa_id(name));
+    error = ordma_dev_init(&dev->up, &ordma_verbs_provider, name);
     if (error) {
         goto err_dealloc_pd;
     }
@@ -144,7 +126,9 @@ verbs_conn_set_dev(struct verbs_conn *conn)
 found:
     dev->n_users++;
     conn->up.dev = &dev->up;
-    conn->up.local = verbs_sockaddr_to_in6(rdma_get_local_addr(conn->id));
+    conn->up.local = sa_get_address(rdma_get_local_addr(conn->id));
+    ovs_strzcpy(conn->up.dev_name, name, sizeof conn->up.dev_name);
+    conn->up.numa_id = ordma_read_numa_id("infiniband", name);
     return 0;
 }
 

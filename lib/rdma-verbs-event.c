@@ -11,6 +11,7 @@
 
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
+#include "socket-util.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_verbs_event);
@@ -52,7 +53,7 @@ verbs_connect_response(struct verbs_conn *conn, struct ordma_event *event)
     }
     if (error) {
         VLOG_INFO_RL(&rl, "%s: cannot establish connection (%s)",
-                     conn->up.dev->name, ovs_strerror(error));
+                     conn->up.dev_name, ovs_strerror(error));
         event->type = verbs_fail_event(event, "peer hung up while "
                                        "connecting");
     } else {
@@ -69,7 +70,7 @@ verbs_connect_request(struct rdma_cm_id *id, struct ordma_event *event)
 
     conn->id = id;
     id->context = conn;
-    conn->up.remote = verbs_sockaddr_to_in6(rdma_get_peer_addr(id));
+    conn->up.remote = sa_get_address(rdma_get_peer_addr(id));
     conn->up.dst_port = rdma_get_src_port(id);
     if (verbs_conn_set_dev(conn)) {
         ordma_verbs_provider.reject(&conn->up, NULL, 0);
@@ -183,24 +184,6 @@ verbs_translate(const struct rdma_cm_event *cm_event,
 
 /* A REJ for a service ID on which nobody listens, and why the kernel itself
  * rejects, come as a status and without private data. */
-static const char *
-reject_reason(const struct rdma_cm_event *cm_event)
-{
-    enum { REJ_INVALID_SERVICE_ID = 8, REJ_STALE_CONN = 10,
-           REJ_CONSUMER_DEFINED = 28 };
-
-    switch (cm_event->status) {
-    case REJ_INVALID_SERVICE_ID:
-        return "nothing listens on dst_port at the peer";
-    case REJ_STALE_CONN:
-        return "peer still knows an earlier connection";
-    case REJ_CONSUMER_DEFINED:
-        return "rejected by peer";
-    default:
-        return "rejected by peer's connection manager";
-    }
-}
-
 bool
 verbs_next_event(struct ordma_event *event)
 {
@@ -214,7 +197,7 @@ verbs_next_event(struct ordma_event *event)
            && !rdma_get_cm_event(verbs_channel, &cm_event)) {
         interesting = verbs_translate(cm_event, event);
         if (interesting && event->type == ORDMA_EV_REJECTED) {
-            event->reason = reject_reason(cm_event);
+            event->reason = ordma_rej_text(cm_event->status);
         }
         rdma_ack_cm_event(cm_event);
     }

@@ -12,19 +12,13 @@
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
 #include "packets.h"
+#include "rdma-addr.h"
 #include "socket-util.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_verbs);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
-
-/* InfiniBand encodings (InfiniBand Architecture Specification, volume 1,
- * sections 9.7.5.2.8 and 11.6.2). */
-#define RNR_TIMER_640_US 12     /* librdmacm would leave it at 655 ms. */
-#define ACK_TIMEOUT_67_MS 14
-#define RETRY_COUNT 7
-#define RNR_RETRY_FOREVER 7     /* Probes notice a peer that never receives. */
 
 #define LISTEN_BACKLOG 128
 
@@ -40,47 +34,6 @@ struct rdma_event_channel *verbs_channel OVS_GUARDED_BY(ordma_mutex);
 static struct ovs_list verbs_listeners OVS_GUARDED_BY(ordma_mutex)
     = OVS_LIST_INITIALIZER(&verbs_listeners);
 
-/* Addresses. */
-
-static socklen_t
-make_sockaddr(const struct in6_addr *addr, ovs_be16 port,
-              struct sockaddr_storage *ss)
-{
-    ovs_be32 ip = in6_addr_get_mapped_ipv4(addr);
-
-    memset(ss, 0, sizeof *ss);
-    if (ip) {
-        struct sockaddr_in *sin = ALIGNED_CAST(struct sockaddr_in *, ss);
-
-        sin->sin_family = AF_INET;
-        sin->sin_addr.s_addr = ip;
-        sin->sin_port = port;
-        return sizeof *sin;
-    } else {
-        struct sockaddr_in6 *sin6 = ALIGNED_CAST(struct sockaddr_in6 *, ss);
-
-        sin6->sin6_family = AF_INET6;
-        sin6->sin6_addr = *addr;
-        sin6->sin6_port = port;
-        return sizeof *sin6;
-    }
-}
-
-struct in6_addr
-verbs_sockaddr_to_in6(const struct sockaddr *sa)
-{
-    if (sa->sa_family == AF_INET) {
-        const struct sockaddr_in *sin
-            = ALIGNED_CAST(const struct sockaddr_in *, sa);
-
-        return in6_addr_mapped_ipv4(sin->sin_addr.s_addr);
-    } else {
-        const struct sockaddr_in6 *sin6
-            = ALIGNED_CAST(const struct sockaddr_in6 *, sa);
-
-        return sin6->sin6_addr;
-    }
-}
 /* Event verbs_channel and listeners. */
 
 static int
@@ -109,7 +62,7 @@ listen_on(struct rdma_cm_id *id, const struct in6_addr *any, ovs_be16 port)
 {
     struct sockaddr_storage ss;
 
-    make_sockaddr(any, port, &ss);
+    ordma_make_sockaddr(any, port, &ss);
     return (rdma_bind_addr(id, ALIGNED_CAST(struct sockaddr *, &ss))
             || rdma_listen(id, LISTEN_BACKLOG)
             ? errno : 0);
@@ -197,7 +150,7 @@ verbs_destroy(struct ordma_conn *conn_)
 static void
 verbs_set_options(struct rdma_cm_id *id, uint8_t tos)
 {
-    uint8_t ack_timeout = ACK_TIMEOUT_67_MS;
+    uint8_t ack_timeout = ORDMA_ACK_TIMEOUT_67_MS;
 
     if (rdma_set_option(id, RDMA_OPTION_ID, RDMA_OPTION_ID_TOS,
                         &tos, sizeof tos)) {
@@ -236,8 +189,8 @@ verbs_dial(const struct ordma_dial *dial, void *aux,
     }
     verbs_set_options(conn->id, dial->tos);
 
-    make_sockaddr(&dial->remote, dial->port, &dst);
-    make_sockaddr(&dial->local, 0, &src);
+    ordma_make_sockaddr(&dial->remote, dial->port, &dst);
+    ordma_make_sockaddr(&dial->local, 0, &src);
     if (rdma_resolve_addr(conn->id,
                           ipv6_addr_is_set(&dial->local)
                           ? ALIGNED_CAST(struct sockaddr *, &src) : NULL,
@@ -269,7 +222,7 @@ verbs_modify_qp(struct verbs_conn *conn, enum ibv_qp_state state)
         return errno == EINVAL ? ENOTCONN : errno;
     }
     if (state == IBV_QPS_RTR) {
-        attr.min_rnr_timer = RNR_TIMER_640_US;
+        attr.min_rnr_timer = ORDMA_RNR_TIMER_640_US;
         mask |= IBV_QP_MIN_RNR_TIMER;
 
         conn->up.path_mtu = 128 << attr.path_mtu;
@@ -396,8 +349,8 @@ verbs_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
     struct rdma_conn_param param = {
         .private_data = private_data,
         .private_data_len = len,
-        .retry_count = RETRY_COUNT,
-        .rnr_retry_count = RNR_RETRY_FOREVER,
+        .retry_count = ORDMA_RETRY_COUNT,
+        .rnr_retry_count = ORDMA_RNR_RETRY_FOREVER,
         .srq = conn->qp->srq != NULL,
         .qp_num = conn->qp->qp_num,
     };
@@ -413,7 +366,7 @@ verbs_accept(struct ordma_conn *conn_, const void *private_data, size_t len)
     struct rdma_conn_param param = {
         .private_data = private_data,
         .private_data_len = len,
-        .rnr_retry_count = RNR_RETRY_FOREVER,
+        .rnr_retry_count = ORDMA_RNR_RETRY_FOREVER,
         .srq = conn->qp->srq != NULL,
         .qp_num = conn->qp->qp_num,
     };

@@ -87,7 +87,6 @@ verbs_conn_cast(const struct ordma_conn *conn)
 
 /* rdma-verbs.c. */
 
-struct in6_addr verbs_sockaddr_to_in6(const struct sockaddr *);
 struct verbs_conn *verbs_conn_create(void) OVS_REQUIRES(ordma_mutex);
 
 /* Moves the queue pair of 'conn' to 'state' with the attributes that the

@@ -11,6 +11,7 @@ rdma_sources = \
 	lib/netdev-rdma-tx.c \
 	lib/netdev-rdma.c \
 	lib/rdma-accept.c \
+	lib/rdma-addr.c \
 	lib/rdma-hello.c \
 	lib/rdma-lane.c \
 	lib/rdma-listener.c \
@@ -20,21 +21,19 @@ rdma_sources = \
 	lib/rdma-peer.c \
 	lib/rdma-pool.c \
 	lib/rdma-provider.c \
-	lib/rdma-route.c \
 	lib/rdma-rq.c \
 	lib/rdma-session.c \
 	lib/rdma-soft-cq.c \
 	lib/rdma-soft-data.c \
 	lib/rdma-soft-dev.c \
-	lib/rdma-soft-event.c \
-	lib/rdma-soft-srq.c \
 	lib/rdma-soft.c \
 	lib/rdma-verbs-dev.c \
 	lib/rdma-verbs-event.c \
 	lib/rdma-verbs.c \
 	lib/roce-cm-pack.c \
 	lib/roce-cm.c \
-	lib/roce-endpoint.c \
+	lib/roce-demux.c \
+	lib/roce-gsi.c \
 	lib/roce-icrc.c \
 	lib/roce-mad.c \
 	lib/roce-packet.c \
@@ -47,6 +46,7 @@ rdma_headers = \
 	lib/netdev-rdma-peers.h \
 	lib/netdev-rdma-private.h \
 	lib/rdma-accept.h \
+	lib/rdma-addr.h \
 	lib/rdma-compat.h \
 	lib/rdma-hello.h \
 	lib/rdma-lane.h \
@@ -58,14 +58,14 @@ rdma_headers = \
 	lib/rdma-pool.h \
 	lib/rdma-provider.h \
 	lib/rdma-random.h \
-	lib/rdma-route.h \
 	lib/rdma-rq.h \
 	lib/rdma-session.h \
 	lib/rdma-soft-private.h \
 	lib/rdma-stats.h \
 	lib/rdma-verbs.h \
 	lib/roce-cm.h \
-	lib/roce-endpoint.h \
+	lib/roce-demux.h \
+	lib/roce-gsi.h \
 	lib/roce-icrc.h \
 	lib/roce-mad.h \
 	lib/roce-packet.h \

@@ -21,6 +21,10 @@
 #define CM_PERMISSIVE_LID 0xffff
 #define CM_MRA_TIMEOUT 20       /* About four seconds. */
 
+/* What peers may choose: from 4 to 268 ms. */
+#define CM_MIN_ACK_TIMEOUT 10
+#define CM_MAX_ACK_TIMEOUT 16
+
 /* Path MTUs are 128 << code, from 1 to 5. */
 static uint8_t
 mtu_to_code(uint16_t mtu)
@@ -91,6 +95,9 @@ fill_rej(const struct roce_cm *cm, struct roce_mad *mad)
 
         memcpy(mad->info, &guid, sizeof guid);
         mad->info_len = sizeof guid;
+    } else if (cm->reason == ROCE_REJ_BAD_MTU) {
+        mad->info[0] = mtu_to_code(cm->local.mtu);
+        mad->info_len = 1;
     }
     mad->private_data = cm->private_data;
     mad->private_len = cm->private_len;
@@ -147,17 +154,19 @@ roce_cm_output(struct roce_cm *cm, uint8_t buf[ROCE_MAD_LEN])
     return true;
 }
 
-/* Packs a REJ of 'req', to which there is no connection, into 'buf'.
- * 'max_mtu' matters only if 'reason' is ROCE_REJ_BAD_MTU. */
+/* Packs a REJ of 'refused', a REQ or REP to which there is no connection, into
+ * 'buf'.  'max_mtu' matters only if 'reason' is ROCE_REJ_BAD_MTU. */
 void
-roce_cm_pack_reject(const struct roce_mad *req, uint16_t reason,
+roce_cm_pack_reject(const struct roce_mad *refused, uint16_t reason,
                     uint16_t max_mtu, uint8_t buf[ROCE_MAD_LEN])
 {
     struct roce_mad mad = {
         .type = ROCE_MAD_REJ,
-        .tid = req->tid,
-        .remote_id = req->local_id,
-        .about = ROCE_ABOUT_REQ,
+        .tid = refused->tid,
+        .local_id = refused->remote_id,
+        .remote_id = refused->local_id,
+        .about = (refused->type == ROCE_MAD_REP ? ROCE_ABOUT_REP
+                  : ROCE_ABOUT_REQ),
         .reason = reason,
     };
 
@@ -183,6 +192,18 @@ roce_cm_pack_drep(const struct roce_mad *dreq, uint8_t buf[ROCE_MAD_LEN])
     roce_mad_pack(&mad, buf);
 }
 
+/* The peer may choose the timeout of our queue pair, within reason: without
+ * one, who takes our packets and acknowledges none would keep their memory for
+ * ever, and a short one would send everything again and again. */
+static uint8_t
+ack_timeout(const struct roce_cm *cm)
+{
+    uint8_t timeout = cm->remote.ack_timeout;
+
+    return timeout ? MIN(MAX(timeout, CM_MIN_ACK_TIMEOUT), CM_MAX_ACK_TIMEOUT)
+                   : CM_MAX_ACK_TIMEOUT;
+}
+
 /* Stores what the exchange of messages has settled about the queue pair of
  * 'cm' into '*config', and leaves its other members alone.  On the passive
  * side, 'cm' need not know its own side yet: then those members are zero. */
@@ -196,7 +217,7 @@ roce_cm_get_qp_config(const struct roce_cm *cm, struct roce_qp_config *config)
     config->send_psn = cm->remote.recv_psn;
     config->recv_psn = cm->local.recv_psn;
     config->mtu = cm->remote.mtu;
-    config->timeout = cm->remote.ack_timeout;
+    config->timeout = ack_timeout(cm);
     config->retry_count = cm->remote.retry_count;
     config->rnr_retry = cm->remote.rnr_retry;
 }

@@ -21,8 +21,6 @@
 #define MAX_WAITS 4             /* How many MRAs do. */
 
 static const struct cm_state_info {
-    const char *name;
-
     /* How long each state may take: 'timer' is first set to 'wait' and may
      * expire 'n' times, 0 if there is no limit.  Each time but the last,
      * 'message' is sent again, and the last time the state gives up. */
@@ -32,48 +30,21 @@ static const struct cm_state_info {
 
     /* What giving up comes to. */
     enum roce_cm_event event;
-    enum roce_cm_state next;
     bool rejects;               /* Tell the peer? */
 } states[ROCE_CM_N_STATES] = {
     [ROCE_CM_IDLE] =
-    { "idle", 0, 0, -1, ROCE_CM_NONE, ROCE_CM_IDLE, false },
+    { 0, 0, -1, ROCE_CM_NONE, false },
     [ROCE_CM_REQ_SENT] =
-    { "REQ sent", SECOND / 4, 7, ROCE_MAD_REQ,
-      ROCE_CM_UNREACHABLE, ROCE_CM_TIMEWAIT, true },
+    { SECOND / 4, 7, ROCE_MAD_REQ, ROCE_CM_UNREACHABLE, true },
     [ROCE_CM_REQ_RCVD] =
-    { "REQ received", 10 * SECOND, 1, -1,
-      ROCE_CM_UNREACHABLE, ROCE_CM_TIMEWAIT, true },
+    { 10 * SECOND, 1, -1, ROCE_CM_UNREACHABLE, true },
     [ROCE_CM_REP_SENT] =
-    { "REP sent", SECOND / 8, 6, ROCE_MAD_REP,
-      ROCE_CM_UNREACHABLE, ROCE_CM_TIMEWAIT, true },
+    { SECOND / 8, 6, ROCE_MAD_REP, ROCE_CM_UNREACHABLE, true },
     [ROCE_CM_ESTABLISHED] =
-    { "established", 0, 0, -1,
-      ROCE_CM_NONE, ROCE_CM_ESTABLISHED, false },
+    { 0, 0, -1, ROCE_CM_NONE, false },
     [ROCE_CM_DREQ_SENT] =
-    { "DREQ sent", SECOND / 4, 4, ROCE_MAD_DREQ,
-      ROCE_CM_DISCONNECTED, ROCE_CM_TIMEWAIT, false },
-    [ROCE_CM_TIMEWAIT] =
-    { "time wait", 2 * SECOND, 1, -1,
-      ROCE_CM_EXPIRED, ROCE_CM_IDLE, false },
+    { SECOND / 4, 4, ROCE_MAD_DREQ, ROCE_CM_DISCONNECTED, false },
 };
-
-const char *
-roce_cm_state_to_string(enum roce_cm_state state)
-{
-    return state < ROCE_CM_N_STATES ? states[state].name : "unknown";
-}
-
-const char *
-roce_cm_event_to_string(enum roce_cm_event event)
-{
-    static const char *const names[] = {
-#define ROCE_CM_EVENT(NAME, TEXT) TEXT,
-        ROCE_CM_EVENTS
-#undef ROCE_CM_EVENT
-    };
-
-    return event < ROCE_CM_N_EVENTS ? names[event] : "unknown";
-}
 
 static void
 post(struct roce_cm *cm, enum roce_mad_type type)
@@ -90,8 +61,6 @@ enter(struct roce_cm *cm, enum roce_cm_state state, long long int now)
 
     if (cm->state == state) {
         return;
-    } else if (state == ROCE_CM_IDLE) {
-        cm->pending = 0;
     } else if (states[cm->state].message >= 0) {
         cm->pending &= ~(1u << states[cm->state].message);
     }
@@ -115,8 +84,10 @@ set_private(struct roce_cm *cm, const void *data, size_t len)
 }
 
 static void
-post_reject(struct roce_cm *cm, uint16_t reason, enum roce_mad_about about)
+post_reject(struct roce_cm *cm, uint16_t reason, enum roce_mad_about about,
+            const void *private_data, size_t private_len)
 {
+    set_private(cm, private_data, private_len);
     cm->reason = reason;
     cm->about = about;
     post(cm, ROCE_MAD_REJ);
@@ -170,7 +141,8 @@ roce_cm_accept(struct roce_cm *cm, const struct roce_cm_side *side,
     return 0;
 }
 
-/* Rejects the request on 'cm' for 'reason', one of enum roce_rej_reason.
+/* Rejects the request on 'cm' for 'reason', one of enum roce_rej_reason.  For
+ * ROCE_REJ_BAD_MTU, 'cm->local.mtu' must be the greatest that would be taken.
  * Returns like roce_cm_accept(). */
 int
 roce_cm_reject(struct roce_cm *cm, uint16_t reason, const void *private_data,
@@ -181,35 +153,43 @@ roce_cm_reject(struct roce_cm *cm, uint16_t reason, const void *private_data,
     } else if (cm->state != ROCE_CM_REQ_RCVD) {
         return ENOTCONN;
     }
-    set_private(cm, private_data, private_len);
-    enter(cm, ROCE_CM_TIMEWAIT, now);
-    post_reject(cm, reason, ROCE_ABOUT_REQ);
+    enter(cm, ROCE_CM_IDLE, now);
+    post_reject(cm, reason, ROCE_ABOUT_REQ, private_data, private_len);
     return 0;
 }
 
-/* Starts to disconnect 'cm', or gives up connecting. */
+/* Starts to disconnect 'cm', or gives up connecting: then it is idle. */
 void
 roce_cm_disconnect(struct roce_cm *cm, long long int now)
 {
     switch (cm->state) {
-    case ROCE_CM_REP_SENT:
     case ROCE_CM_ESTABLISHED:
         enter(cm, ROCE_CM_DREQ_SENT, now);
         break;
     case ROCE_CM_REQ_SENT:
-        enter(cm, ROCE_CM_TIMEWAIT, now);
-        set_private(cm, NULL, 0);
-        post_reject(cm, ROCE_REJ_TIMEOUT, ROCE_ABOUT_OTHER);
+        enter(cm, ROCE_CM_IDLE, now);
+        post_reject(cm, ROCE_REJ_TIMEOUT, ROCE_ABOUT_OTHER, NULL, 0);
         break;
     case ROCE_CM_REQ_RCVD:
-        roce_cm_reject(cm, ROCE_REJ_CONSUMER, NULL, 0, now);
+    case ROCE_CM_REP_SENT:
+        enter(cm, ROCE_CM_IDLE, now);
+        post_reject(cm, ROCE_REJ_CONSUMER, ROCE_ABOUT_OTHER, NULL, 0);
         break;
     case ROCE_CM_IDLE:
     case ROCE_CM_DREQ_SENT:
-    case ROCE_CM_TIMEWAIT:
     case ROCE_CM_N_STATES:
         break;
     }
+}
+
+/* Has the time limit of the state of 'cm', if any, expire at 'now' once and
+ * for all, which the next roce_cm_run() will find. */
+void
+roce_cm_give_up(struct roce_cm *cm, long long int now)
+{
+    cm->n_left = 1;
+    cm->n_waits_left = 0;
+    cm->timer = now;
 }
 
 /* Requests of the peer
@@ -338,10 +318,8 @@ handle_dup_req(struct roce_cm *cm, const struct roce_mad *mad OVS_UNUSED,
 {
     if (cm->state == ROCE_CM_REQ_RCVD) {
         post(cm, ROCE_MAD_MRA);
-    } else if (cm->state == ROCE_CM_REP_SENT) {
+    } else {
         post(cm, ROCE_MAD_REP);
-    } else if (cm->reason) {
-        post(cm, ROCE_MAD_REJ);
     }
     return cm->state;
 }
@@ -364,11 +342,10 @@ static enum roce_cm_state
 handle_rej(struct roce_cm *cm, const struct roce_mad *mad,
            long long int now OVS_UNUSED, enum roce_cm_event *event)
 {
-    *event = (cm->state == ROCE_CM_ESTABLISHED
-              || cm->state == ROCE_CM_DREQ_SENT
-              ? ROCE_CM_DISCONNECTED : ROCE_CM_REJECTED);
+    *event = (cm->state == ROCE_CM_REQ_SENT
+              ? ROCE_CM_REJECTED : ROCE_CM_DISCONNECTED);
     cm->reason = mad->reason;
-    return ROCE_CM_TIMEWAIT;
+    return ROCE_CM_IDLE;
 }
 
 static enum roce_cm_state
@@ -423,10 +400,8 @@ handle_dreq(struct roce_cm *cm, const struct roce_mad *mad,
     }
     cm->dreq_tid = mad->tid;
     post(cm, ROCE_MAD_DREP);
-    if (cm->state != ROCE_CM_TIMEWAIT) {
-        *event = ROCE_CM_DISCONNECTED;
-    }
-    return ROCE_CM_TIMEWAIT;
+    *event = ROCE_CM_DISCONNECTED;
+    return ROCE_CM_IDLE;
 }
 
 static enum roce_cm_state
@@ -435,7 +410,7 @@ handle_drep(struct roce_cm *cm OVS_UNUSED,
             long long int now OVS_UNUSED, enum roce_cm_event *event)
 {
     *event = ROCE_CM_DISCONNECTED;
-    return ROCE_CM_TIMEWAIT;
+    return ROCE_CM_IDLE;
 }
 
 static handler_func *const
@@ -466,14 +441,10 @@ handlers[ROCE_CM_N_STATES][ROCE_MAD_N_TYPES] = {
         [ROCE_MAD_DREQ] = handle_dreq,
         [ROCE_MAD_DREP] = handle_drep,
     },
-    [ROCE_CM_TIMEWAIT] = {
-        [ROCE_MAD_REQ] = handle_dup_req,
-        [ROCE_MAD_DREQ] = handle_dreq,
-    },
 };
 
-/* A REJ may come from a peer that has not learned our identifier, as long as
- * it knows its own, or the other way around. */
+/* A REJ may come from a peer that has not learned our identifier, because it
+ * has given up before our REP arrived, or from one that has not got an own. */
 static bool
 ids_match(const struct roce_cm *cm, const struct roce_mad *mad)
 {
@@ -482,8 +453,11 @@ ids_match(const struct roce_cm *cm, const struct roce_mad *mad)
 
     if (cm->state == ROCE_CM_REQ_SENT) {
         return local_known;
-    } else if (mad->type == ROCE_MAD_REJ && mad->reason == ROCE_REJ_TIMEOUT) {
-        return remote_known && (local_known || !mad->remote_id);
+    } else if (mad->type == ROCE_MAD_REJ && !mad->remote_id
+               && mad->reason == ROCE_REJ_TIMEOUT
+               && (cm->state == ROCE_CM_REQ_RCVD
+                   || cm->state == ROCE_CM_REP_SENT)) {
+        return remote_known;
     }
     return local_known && remote_known;
 }
@@ -531,21 +505,17 @@ roce_cm_run(struct roce_cm *cm, long long int now)
         post(cm, s->message);
         return ROCE_CM_NONE;
     }
-    enter(cm, s->next, now);
+    enter(cm, ROCE_CM_IDLE, now);
     if (s->rejects) {
-        set_private(cm, NULL, 0);
-        post_reject(cm, ROCE_REJ_TIMEOUT, ROCE_ABOUT_OTHER);
+        post_reject(cm, ROCE_REJ_TIMEOUT, ROCE_ABOUT_OTHER, NULL, 0);
     }
     return s->event;
 }
 
-/* Returns the time at which roce_cm_run() and roce_cm_output() should be
- * called next: LLONG_MIN for now, LLONG_MAX for not before something else has
- * happened. */
+/* Returns the time at which roce_cm_run() should be called next, LLONG_MAX for
+ * not before something else has happened. */
 long long int
 roce_cm_deadline(const struct roce_cm *cm)
 {
-    return (cm->pending ? LLONG_MIN
-            : states[cm->state].n ? cm->timer
-            : LLONG_MAX);
+    return states[cm->state].n ? cm->timer : LLONG_MAX;
 }

@@ -42,18 +42,18 @@
  *            DREQ_SENT   |                            |
  *               DREP |   |                            |
  *                    v   v                            v
- *                   TIMEWAIT <------------------------'
- *                      | two seconds
- *                      v
- *                     IDLE
+ *                      IDLE <-------------------------'
  *
  * Only an RTU shows that the peer has received our REP.  A packet on the queue
  * pair, which the specification lets count as one (volume 1, chapter 12), is
  * forged by who guesses much less than our identifier of the connection.
  *
- * A REJ leads to TIMEWAIT from anywhere, and so does a peer that does not
- * answer.  In TIMEWAIT the connection still answers what the peer repeats
- * because it missed the last message.
+ * A REJ leads to IDLE from anywhere, and so does a peer that does not answer.
+ * An idle connection has at most one last message to send.  It takes none, and
+ * there is no state TimeWait: what the peer repeats because it missed our last
+ * message can be answered without memory of the connection, and its numbers
+ * are not used for another one soon because they are random.  So what is over,
+ * a refused request above all, takes no room.
  *
  *
  * Usage
@@ -71,6 +71,10 @@
  *    - After each of these calls, handle the event that it returned, and then
  *      send the MADs that roce_cm_output() packs.
  *
+ * There is one event REQUESTED or none, then CONNECTED or not, and in the end
+ * exactly one of the others, unless the connection is idle after a call of
+ * roce_cm_reject() or roce_cm_disconnect(), which tells as much.
+ *
  * On ROCE_CM_CONNECTED, on the active side, or when about to accept, on the
  * passive one, roce_cm_get_qp_config() tells how to initialize the queue pair.
  *
@@ -80,9 +84,9 @@
  *
  * A REQ or DREQ is repeated after 250, 500, 1000... ms, a REP after 125, 250,
  * 500... ms, until it is answered or given up.  An MRA from the peer makes
- * that wait, for a limited time and a limited number of times.  A message is packed anew each time, so
- * nothing is queued: a flood of duplicates costs one answer per
- * roce_cm_output().
+ * that wait, for a limited time and a limited number of times.  A message is
+ * packed anew each time, so nothing is queued: a flood of duplicates costs one
+ * answer per roce_cm_output().
  *
  *
  * Thread-safety
@@ -97,29 +101,17 @@ enum roce_cm_state {
     ROCE_CM_REP_SENT,
     ROCE_CM_ESTABLISHED,
     ROCE_CM_DREQ_SENT,
-    ROCE_CM_TIMEWAIT,
     ROCE_CM_N_STATES
 };
 
-const char *roce_cm_state_to_string(enum roce_cm_state);
-
-#define ROCE_CM_EVENTS                                                  \
-    ROCE_CM_EVENT(NONE, "none")                                         \
-    ROCE_CM_EVENT(REQUESTED, "requested")       /* Accept or reject. */ \
-    ROCE_CM_EVENT(CONNECTED, "connected")                               \
-    ROCE_CM_EVENT(REJECTED, "rejected")         /* See 'reason'. */     \
-    ROCE_CM_EVENT(UNREACHABLE, "unreachable")                           \
-    ROCE_CM_EVENT(DISCONNECTED, "disconnected")                         \
-    ROCE_CM_EVENT(EXPIRED, "expired")           /* IDLE again. */
-
 enum roce_cm_event {
-#define ROCE_CM_EVENT(NAME, TEXT) ROCE_CM_##NAME,
-    ROCE_CM_EVENTS
-#undef ROCE_CM_EVENT
-    ROCE_CM_N_EVENTS
+    ROCE_CM_NONE,
+    ROCE_CM_REQUESTED,          /* Accept or reject. */
+    ROCE_CM_CONNECTED,
+    ROCE_CM_REJECTED,           /* What we dialed: see 'reason'. */
+    ROCE_CM_UNREACHABLE,
+    ROCE_CM_DISCONNECTED,
 };
-
-const char *roce_cm_event_to_string(enum roce_cm_event);
 
 /* What one side of a connection contributes. */
 struct roce_cm_side {
@@ -149,6 +141,7 @@ struct roce_cm_target {
 
 /* All zeros is a valid idle connection. */
 struct roce_cm {
+    void *aux;                  /* The user's. */
     enum roce_cm_state state;
     bool is_active;
     uint8_t n_left;             /* Expirations of 'timer' to bear. */
@@ -168,7 +161,6 @@ struct roce_cm {
 
     struct roce_cm_side local, remote;
     uint16_t reason;            /* Of a REJ sent or received. */
-    uint16_t info;              /* MTU code, for ROCE_REJ_BAD_MTU. */
     enum roce_mad_about about;  /* Of a REJ sent. */
 
     /* Of the REQ, REP or REJ to be sent. */
@@ -193,6 +185,7 @@ int roce_cm_reject(struct roce_cm *, uint16_t reason,
                    long long int now);
 
 void roce_cm_disconnect(struct roce_cm *, long long int now);
+void roce_cm_give_up(struct roce_cm *, long long int now);
 
 enum roce_cm_event roce_cm_input(struct roce_cm *, const struct roce_mad *,
                                  const struct roce_flow *, long long int now);
@@ -208,7 +201,7 @@ bool roce_cm_is_stale(const struct roce_cm *, const struct roce_mad *,
                       const struct roce_flow *);
 
 /* Answers to messages for which there is no connection. */
-void roce_cm_pack_reject(const struct roce_mad *req, uint16_t reason,
+void roce_cm_pack_reject(const struct roce_mad *, uint16_t reason,
                          uint16_t max_mtu, uint8_t buf[ROCE_MAD_LEN]);
 void roce_cm_pack_drep(const struct roce_mad *dreq, uint8_t buf[ROCE_MAD_LEN]);
 

@@ -119,56 +119,19 @@ static const struct field dreq_fields[] = {
 };
 
 static const struct format {
-    const char *name;
     uint16_t attribute;         /* Bytes 16 and 17 of the header. */
     uint8_t private_ofs;        /* In the body. */
     uint8_t private_len;
     const struct field *fields;
 } formats[ROCE_MAD_N_TYPES] = {
-    [ROCE_MAD_REQ] = { "REQ", 0x10, 176, ROCE_REQ_PRIVATE_LEN, req_fields },
-    [ROCE_MAD_MRA] = { "MRA", 0x11, 10, 222, mra_fields },
-    [ROCE_MAD_REJ] = { "REJ", 0x12, 84, ROCE_REJ_PRIVATE_LEN, rej_fields },
-    [ROCE_MAD_REP] = { "REP", 0x13, 36, ROCE_REP_PRIVATE_LEN, rep_fields },
-    [ROCE_MAD_RTU] = { "RTU", 0x14, 8, 224, rtu_fields },
-    [ROCE_MAD_DREQ] = { "DREQ", 0x15, 12, 220, dreq_fields },
-    [ROCE_MAD_DREP] = { "DREP", 0x16, 8, 224, rtu_fields },
+    [ROCE_MAD_REQ] = { 0x10, 176, ROCE_REQ_PRIVATE_LEN, req_fields },
+    [ROCE_MAD_MRA] = { 0x11, 10, 222, mra_fields },
+    [ROCE_MAD_REJ] = { 0x12, 84, ROCE_REJ_PRIVATE_LEN, rej_fields },
+    [ROCE_MAD_REP] = { 0x13, 36, ROCE_REP_PRIVATE_LEN, rep_fields },
+    [ROCE_MAD_RTU] = { 0x14, 8, 224, rtu_fields },
+    [ROCE_MAD_DREQ] = { 0x15, 12, 220, dreq_fields },
+    [ROCE_MAD_DREP] = { 0x16, 8, 224, rtu_fields },
 };
-
-const char *
-roce_mad_type_to_string(enum roce_mad_type type)
-{
-    return type < ROCE_MAD_N_TYPES ? formats[type].name : "unknown";
-}
-
-const char *
-roce_rej_reason_to_string(uint16_t reason)
-{
-    switch (reason) {
-#define ROCE_REJ_REASON(NAME, CODE, TEXT) case CODE: return TEXT;
-    ROCE_REJ_REASONS
-#undef ROCE_REJ_REASON
-    }
-    return "unknown reason";
-}
-
-const char *
-roce_mad_result_to_string(enum roce_mad_result result)
-{
-    static const char *const names[] = {
-#define ROCE_MAD_RESULT(NAME, TEXT) TEXT,
-        ROCE_MAD_RESULTS
-#undef ROCE_MAD_RESULT
-    };
-
-    return result < ROCE_MAD_N_RESULTS ? names[result] : "unknown";
-}
-
-/* Returns how many bytes of private data a message of 'type' has room for. */
-size_t
-roce_mad_private_len(enum roce_mad_type type)
-{
-    return formats[type].private_len;
-}
 
 static uint64_t
 get_bits(const uint8_t *body, int bit, int n_bits)
@@ -303,8 +266,7 @@ roce_mad_parse(const void *data, size_t len, struct roce_mad *mad)
     return ROCE_MAD_OK;
 }
 
-/* Packs 'mad' into 'buf'.  'mad->private_len' must not exceed what
- * roce_mad_private_len() returns. */
+/* Packs 'mad' into 'buf'.  The private data must fit. */
 void
 roce_mad_pack(const struct roce_mad *mad, uint8_t buf[ROCE_MAD_LEN])
 {

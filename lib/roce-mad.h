@@ -61,8 +61,6 @@ enum roce_mad_type {
     ROCE_MAD_N_TYPES
 };
 
-const char *roce_mad_type_to_string(enum roce_mad_type);
-
 /* Which message a REJ or an MRA is about. */
 enum roce_mad_about {
     ROCE_ABOUT_REQ = 0,
@@ -71,26 +69,19 @@ enum roce_mad_about {
 };
 
 /* Why a REJ rejects. */
-#define ROCE_REJ_REASONS                                \
-    ROCE_REJ_REASON(NO_QP, 1, "no QP available")        \
-    ROCE_REJ_REASON(NO_RESOURCES, 3, "no resources")    \
-    ROCE_REJ_REASON(TIMEOUT, 4, "timeout")              \
-    ROCE_REJ_REASON(UNSUPPORTED, 5, "unsupported request") \
-    ROCE_REJ_REASON(BAD_ID, 6, "invalid communication ID") \
-    ROCE_REJ_REASON(BAD_SERVICE, 8, "no listener")      \
-    ROCE_REJ_REASON(STALE, 10, "stale connection")      \
-    ROCE_REJ_REASON(BAD_GID, 12, "invalid GID")         \
-    ROCE_REJ_REASON(BAD_MTU, 26, "invalid path MTU")    \
-    ROCE_REJ_REASON(CONSUMER, 28, "consumer reject")    \
-    ROCE_REJ_REASON(DUPLICATE_ID, 30, "duplicate communication ID")
-
 enum roce_rej_reason {
-#define ROCE_REJ_REASON(NAME, CODE, TEXT) ROCE_REJ_##NAME = CODE,
-    ROCE_REJ_REASONS
-#undef ROCE_REJ_REASON
+    ROCE_REJ_NO_QP = 1,
+    ROCE_REJ_NO_RESOURCES = 3,
+    ROCE_REJ_TIMEOUT = 4,
+    ROCE_REJ_UNSUPPORTED = 5,
+    ROCE_REJ_BAD_ID = 6,
+    ROCE_REJ_BAD_SERVICE = 8,
+    ROCE_REJ_STALE = 10,
+    ROCE_REJ_BAD_GID = 12,
+    ROCE_REJ_BAD_MTU = 26,
+    ROCE_REJ_CONSUMER = 28,
+    ROCE_REJ_DUPLICATE_ID = 30,
 };
-
-const char *roce_rej_reason_to_string(uint16_t reason);
 
 struct roce_mad {
     enum roce_mad_type type;
@@ -150,26 +141,17 @@ struct roce_mad {
 };
 
 /* Why a MAD was refused. */
-#define ROCE_MAD_RESULTS                                \
-    ROCE_MAD_RESULT(OK, "ok")                           \
-    ROCE_MAD_RESULT(LENGTH, "bad length")               \
-    ROCE_MAD_RESULT(VERSION, "bad version")             \
-    ROCE_MAD_RESULT(CLASS, "not connection management") \
-    ROCE_MAD_RESULT(METHOD, "bad method")               \
-    ROCE_MAD_RESULT(ATTRIBUTE, "unsupported message")
-
 enum roce_mad_result {
-#define ROCE_MAD_RESULT(NAME, TEXT) ROCE_MAD_##NAME,
-    ROCE_MAD_RESULTS
-#undef ROCE_MAD_RESULT
-    ROCE_MAD_N_RESULTS
+    ROCE_MAD_OK,
+    ROCE_MAD_LENGTH,
+    ROCE_MAD_VERSION,
+    ROCE_MAD_CLASS,             /* Not connection management. */
+    ROCE_MAD_METHOD,
+    ROCE_MAD_ATTRIBUTE,         /* No such message. */
 };
-
-const char *roce_mad_result_to_string(enum roce_mad_result);
 
 enum roce_mad_result roce_mad_parse(const void *, size_t len,
                                     struct roce_mad *);
 void roce_mad_pack(const struct roce_mad *, uint8_t buf[ROCE_MAD_LEN]);
-size_t roce_mad_private_len(enum roce_mad_type);
 
 #endif /* roce-mad.h */

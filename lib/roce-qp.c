@@ -25,18 +25,6 @@ roce_status_to_string(enum roce_status status)
     return status < ROCE_N_STATUSES ? names[status] : "unknown";
 }
 
-const char *
-roce_qp_state_to_string(enum roce_qp_state state)
-{
-    switch (state) {
-    case ROCE_QP_READY:
-        return "ready";
-    case ROCE_QP_ERROR:
-        return "error";
-    }
-    return "unknown";
-}
-
 static bool
 config_is_valid(const struct roce_qp_config *c)
 {

@@ -68,7 +68,9 @@
  * too long, then 'next' goes back to 'done', and everything from there is
  * sent again (go-back-N).  Nothing is queued twice, so no amount of negative
  * acknowledgments takes memory, and a repeated one for the same PSN does
- * nothing.
+ * nothing.  A peer that says that it is not ready for ROCE_MAX_STALL, and
+ * takes nothing meanwhile, fails the queue pair, however many retries it has
+ * asked for: it must not keep memory for ever.
  *
  * The caller may still have to send packets from held_psn on, which is max_psn
  * if it has none and less if some of them are sent again.  A reply that tells
@@ -198,13 +200,12 @@ struct roce_qp_config {
 };
 
 #define ROCE_MAX_WINDOW (1 << 22)
+#define ROCE_MAX_STALL (10 * 1000 * 1000) /* In usec. */
 
 enum roce_qp_state {
     ROCE_QP_READY,
     ROCE_QP_ERROR,
 };
-
-const char *roce_qp_state_to_string(enum roce_qp_state);
 
 /* What waits to be replied to the peer. */
 enum roce_reply {
@@ -244,6 +245,7 @@ struct roce_requester {
 
     long long int timer;        /* LLONG_MAX if not running. */
     long long int timeout;      /* In usec, LLONG_MAX for none. */
+    long long int progress;     /* When 'una_psn' was sent or advanced last. */
     bool paused;                /* Until 'timer', by an RNR NAK. */
     bool nak_handled;           /* One for 'una_psn'? */
     uint8_t retries_left;

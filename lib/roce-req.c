@@ -108,6 +108,7 @@ acknowledge(struct roce_qp *qp, uint32_t psn, long long int now)
     }
     complete_before(qp, psn);
     req->una_psn = psn;
+    req->progress = now;
     req->paused = false;
     req->nak_handled = false;
     req->retries_left = req->retry_count;
@@ -136,7 +137,8 @@ handle_not_ready(struct roce_qp *qp, uint8_t syndrome, long long int now)
 
     if (req->paused) {
         return;
-    } else if (!req->rnr_retries_left) {
+    } else if (!req->rnr_retries_left
+               || now - req->progress >= ROCE_MAX_STALL) {
         roce_qp_fail(qp, ROCE_NOT_READY, ROCE_NOT_READY, ROCE_FLUSHED);
         return;
     }
@@ -334,7 +336,9 @@ roce_req_build(struct roce_qp *qp, struct roce_tx *tx, long long int now)
         slot->first_psn = req->next_psn;
         req->seen++;
     }
-    if (roce_psn_diff(packet.psn, req->held_psn) < 0) {
+    if (packet.psn == req->max_psn && packet.psn == req->una_psn) {
+        req->progress = now;
+    } else if (roce_psn_diff(packet.psn, req->held_psn) < 0) {
         req->held_psn = packet.psn;
     }
     advance(req, len, ends);

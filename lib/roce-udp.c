@@ -8,19 +8,18 @@
 #include "roce-wire.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <linux/filter.h>
-#include <net/if.h>
 #include <netinet/udp.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "coverage.h"
+#include "hash.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
+#include "rdma-addr.h"
 #include "socket-util.h"
 #include "util.h"
 
@@ -37,14 +36,25 @@ COVERAGE_DEFINE(roce_udp_send_error);
 /* RoCEv2 over UDP sockets
  * =======================
  *
+ * Sockets belong to no address: a host can have thousands, which come and go.
+ * The kernel tells to which one a packet was sent, and is told from which one
+ * to send.  They take IPv4 and IPv6, or only the former where the host has no
+ * IPv6.
+ *
+ *
  * Sending
  * -------
  *
  * The ICRC covers the IPv4 identification, so we must know what the kernel
  * will put there: 0, if the socket is not connected and sets DF.  For the same
- * reason, and because nobody reassembles RoCEv2 packets, DF is always set: a
- * packet that is too long for the path is dropped, counted, and the path MTU
- * that the kernel has learned counts for the next connection.
+ * reason, and because nobody reassembles RoCEv2 packets, DF is always set.
+ *
+ * Of the ways to set DF, IP_PMTUDISC_DO would drop packets that are longer
+ * than what the kernel has learned from ICMP, which anyone can forge, for ten
+ * minutes.  IP_PMTUDISC_PROBE sends them as long as they fit the interface, so
+ * that a forged message does nothing to a connection; what was learned counts
+ * when the next one chooses its path MTU.  (IP_PMTUDISC_INTERFACE, which does
+ * not even learn, does not set DF in IPv4.)
  *
  * RNICs do not send UDP checksums, and whether they take them is up to each,
  * so that we send none (RFC 6935 permits that over IPv6 as well).  But the
@@ -54,9 +64,12 @@ COVERAGE_DEFINE(roce_udp_send_error);
  * one routing decision and, on the way to another namespace of the same host,
  * one packet.  In IPv4, the kernel numbers them from 0.
  *
- * Each path has a socket, for the sake of a source port of its own, which
- * routers and NICs choose paths and queues by.  All it ever receives is
- * strays, for which it has hardly any room.
+ * Routers and NICs choose paths and queues by UDP source port.  So there are
+ * N_PORTS of them, and as many sockets that only send, which all paths share,
+ * each of them open while a path uses it.  All that these sockets ever receive
+ * is strays, for which they have hardly any room.  Their room for packets to
+ * be sent is large, because a neighbor that does not answer ARP holds some of
+ * it, which must not concern the other paths.
  *
  *
  * Receiving
@@ -74,14 +87,17 @@ COVERAGE_DEFINE(roce_udp_send_error);
  * its own overhead is part of that. */
 #define DATA_RCVBUF (8 * 1024 * 1024)
 #define MAD_RCVBUF (256 * 1024)
+#define SNDBUF (4 * 1024 * 1024)
 
 #define MAX_DATAGRAM 65536      /* Size of a buffer for a train. */
-#define MAX_MAD 512             /* Longer ones make no sense. */
+#define MAX_MAD 512             /* Longer ones are invalid. */
 
 #define MAX_SEGMENTS 64         /* Of the kernel. */
 #define MAX_TRAIN 65000         /* Bytes, likewise with some reserve. */
 #define TX_BURST 32             /* Datagrams in one system call. */
 #define TX_IOVS 256             /* Parts of packets in one system call. */
+
+#define N_PORTS 64              /* Source ports. */
 
 /* A receive queue: one socket. */
 struct udp_queue {
@@ -93,13 +109,25 @@ struct udp_queue {
     struct sockaddr_storage srcs[ROCE_WIRE_MAX_RX];
     union {
         struct cmsghdr align;
-        uint8_t space[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))];
+        uint8_t space[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))
+                      + CMSG_SPACE(sizeof(struct in6_pktinfo))];
     } controls[ROCE_WIRE_MAX_RX];
+};
+
+/* A socket that sends. */
+struct udp_sender {
+    int fd;
+    unsigned int n_paths;       /* Closed if there are none. */
+    ovs_be16 port;
 };
 
 struct udp_wire {
     struct roce_wire up;
+    bool has_ipv6;
     struct udp_queue queues[ROCE_WIRE_N_QUEUES];
+
+    /* Without and with UDP checksums. */
+    struct udp_sender senders[2][N_PORTS];
 };
 
 static struct udp_wire *
@@ -111,94 +139,57 @@ udp_wire_cast(const struct roce_wire *wire)
 /* Sockets
  * ======= */
 
-static socklen_t
-make_sockaddr(const struct in6_addr *ip, ovs_be16 port,
-              struct sockaddr_storage *ss)
-{
-    memset(ss, 0, sizeof *ss);
-    if (IN6_IS_ADDR_V4MAPPED(ip)) {
-        struct sockaddr_in *sin = ALIGNED_CAST(struct sockaddr_in *, ss);
-
-        sin->sin_family = AF_INET;
-        sin->sin_addr.s_addr = in6_addr_get_mapped_ipv4(ip);
-        sin->sin_port = port;
-        return sizeof *sin;
-    } else {
-        struct sockaddr_in6 *sin6 = ALIGNED_CAST(struct sockaddr_in6 *, ss);
-
-        sin6->sin6_family = AF_INET6;
-        sin6->sin6_addr = *ip;
-        sin6->sin6_port = port;
-        return sizeof *sin6;
-    }
-}
-
-static void
-parse_sockaddr(const struct sockaddr_storage *ss, struct in6_addr *ip,
-               ovs_be16 *port)
-{
-    if (ss->ss_family == AF_INET) {
-        const struct sockaddr_in *sin
-            = ALIGNED_CAST(const struct sockaddr_in *, ss);
-
-        *ip = in6_addr_mapped_ipv4(sin->sin_addr.s_addr);
-        *port = sin->sin_port;
-    } else {
-        const struct sockaddr_in6 *sin6
-            = ALIGNED_CAST(const struct sockaddr_in6 *, ss);
-
-        *ip = sin6->sin6_addr;
-        *port = sin6->sin6_port;
-    }
-}
-
 static int
 set_option(int fd, int level, int option, int value)
 {
     return setsockopt(fd, level, option, &value, sizeof value) ? errno : 0;
 }
 
-/* Sets the options that every socket has: DF, and no checksums unless
- * 'checksums'. */
+/* What every socket has, 'without_checksums' only those that send none. */
+static const struct {
+    int level, option, value;
+    bool ipv6, without_checksums;
+} common_options[] = {
+    { IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, false, false },
+    { SOL_SOCKET, SO_NO_CHECK, 1, false, true },
+    { IPPROTO_IPV6, IPV6_V6ONLY, 0, true, false },
+    { IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, true, false },
+    { IPPROTO_UDP, UDP_NO_CHECK6_RX, 1, true, false },
+    { IPPROTO_UDP, UDP_NO_CHECK6_TX, 1, true, true },
+};
+
 static int
-set_common_options(int fd, bool is_ipv4, bool checksums)
+set_common_options(int fd, bool has_ipv6, bool checksums)
 {
     int error = set_nonblocking(fd);
 
-    if (!error) {
-        error = (is_ipv4
-                 ? set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER,
-                              IP_PMTUDISC_DO)
-                 : set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-                              IPV6_PMTUDISC_DO));
-    }
-    if (!error && !is_ipv4) {
-        error = set_option(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
-    }
-    if (!error && !checksums) {
-        error = (is_ipv4
-                 ? set_option(fd, SOL_SOCKET, SO_NO_CHECK, 1)
-                 : set_option(fd, IPPROTO_UDP, UDP_NO_CHECK6_TX, 1));
+    for (size_t i = 0; i < ARRAY_SIZE(common_options) && !error; i++) {
+        if ((has_ipv6 || !common_options[i].ipv6)
+            && (!checksums || !common_options[i].without_checksums)) {
+            error = set_option(fd, common_options[i].level,
+                               common_options[i].option,
+                               common_options[i].value);
+        }
     }
     return error;
 }
 
-/* Opens a socket that is bound to 'ip' and 'port' and stores it into
- * '*fdp'. */
+/* Opens a socket that is bound to 'port' and stores it into '*fdp'. */
 static int
-open_socket(const struct in6_addr *ip, ovs_be16 port, bool checksums,
+open_socket(const struct udp_wire *wire, ovs_be16 port, bool checksums,
             bool reuse, int *fdp)
 {
-    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(ip);
+    struct in6_addr any = (wire->has_ipv6 ? in6addr_any
+                           : in6_addr_mapped_ipv4(htonl(INADDR_ANY)));
     struct sockaddr_storage ss;
-    socklen_t len = make_sockaddr(ip, port, &ss);
+    socklen_t len = ordma_make_sockaddr(&any, port, &ss);
     int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int error;
 
     if (fd < 0) {
         return errno;
     }
-    error = set_common_options(fd, is_ipv4, checksums);
+    error = set_common_options(fd, wire->has_ipv6, checksums);
     if (!error && reuse) {
         error = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
@@ -213,20 +204,22 @@ open_socket(const struct in6_addr *ip, ovs_be16 port, bool checksums,
     return error;
 }
 
+/* Sets 'option' of 'fd', SO_RCVBUF or SO_SNDBUF, to 'size', by 'force' if we
+ * may. */
 static void
-set_rcvbuf(int fd, int size)
+set_buffer(int fd, int force, int option, int size)
 {
     int actual = 0;
     socklen_t len = sizeof actual;
 
-    if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, size)) {
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, size);
+    if (set_option(fd, SOL_SOCKET, force, size)) {
+        set_option(fd, SOL_SOCKET, option, size);
     }
-    if (!getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &actual, &len)
+    if (!getsockopt(fd, SOL_SOCKET, option, &actual, &len)
         && actual < size) {
-        VLOG_WARN_ONCE("receive buffer of a socket has only %d bytes, without "
-                       "CAP_NET_ADMIN net.core.rmem_max must be at least %d",
-                       actual, size);
+        VLOG_WARN_ONCE("a buffer of a socket has only %d bytes, without "
+                       "CAP_NET_ADMIN net.core.rmem_max and wmem_max must be "
+                       "at least %d", actual, size);
     }
 }
 
@@ -264,17 +257,23 @@ queue_open(struct udp_wire *wire, unsigned int which)
     bool is_data = which != ROCE_WIRE_MAD;
     int error;
 
-    error = open_socket(&wire->up.ip, htons(ROCE_UDP_PORT), false, which != 0,
+    error = open_socket(wire, htons(ROCE_UDP_PORT), false, which != 0,
                         &queue->fd);
     if (error) {
         return error;
     }
-    set_rcvbuf(queue->fd, is_data ? DATA_RCVBUF : MAD_RCVBUF);
+    set_buffer(queue->fd, SO_RCVBUFFORCE, SO_RCVBUF,
+               is_data ? DATA_RCVBUF : MAD_RCVBUF);
     set_option(queue->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     if (is_data) {
         set_option(queue->fd, IPPROTO_UDP, UDP_GRO, 1);
     }
     error = set_option(queue->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (!error) {
+        error = (wire->has_ipv6
+                 ? set_option(queue->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                 : set_option(queue->fd, IPPROTO_IP, IP_PKTINFO, 1));
+    }
 
     queue->buf_size = is_data ? MAX_DATAGRAM : MAX_MAD;
     queue->bufs = xmalloc_pagealign(ROCE_WIRE_MAX_RX * queue->buf_size);
@@ -303,14 +302,25 @@ udp_close(struct roce_wire *wire_)
     free(wire);
 }
 
+static bool
+host_has_ipv6(void)
+{
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0 || errno != EAFNOSUPPORT;
+}
+
 static int
-udp_open(const struct in6_addr *ip, struct roce_wire **wirep)
+udp_open(struct roce_wire **wirep)
 {
     struct udp_wire *wire = xzalloc(sizeof *wire);
     int error = 0;
 
     wire->up.class = &roce_udp_class;
-    wire->up.ip = *ip;
+    wire->has_ipv6 = host_has_ipv6();
     for (int i = 0; i < ROCE_WIRE_N_QUEUES; i++) {
         wire->queues[i].fd = -1;
     }
@@ -328,50 +338,40 @@ udp_open(const struct in6_addr *ip, struct roce_wire **wirep)
     return 0;
 }
 
-static bool
-ifaddr_has_ip(const struct ifaddrs *ifa, const struct in6_addr *ip)
-{
-    struct in6_addr addr;
-    ovs_be16 port;
-
-    if (!ifa->ifa_addr || (ifa->ifa_addr->sa_family != AF_INET
-                           && ifa->ifa_addr->sa_family != AF_INET6)) {
-        return false;
-    }
-    parse_sockaddr(ALIGNED_CAST(struct sockaddr_storage *, ifa->ifa_addr),
-                   &addr, &port);
-    return ipv6_addr_equals(&addr, ip);
-}
-
-static int
-udp_mtu(const struct roce_wire *wire_, char *name)
-{
-    struct udp_wire *wire = udp_wire_cast(wire_);
-    struct ifaddrs *addrs, *ifa;
-    struct ifreq ifr;
-    int mtu = 0;
-
-    name[0] = '\0';
-    if (getifaddrs(&addrs)) {
-        return 0;
-    }
-    for (ifa = addrs; ifa; ifa = ifa->ifa_next) {
-        if (ifaddr_has_ip(ifa, &wire->up.ip)) {
-            memset(&ifr, 0, sizeof ifr);
-            ovs_strzcpy(ifr.ifr_name, ifa->ifa_name, sizeof ifr.ifr_name);
-            if (!ioctl(wire->queues[ROCE_WIRE_MAD].fd, SIOCGIFMTU, &ifr)) {
-                ovs_strlcpy(name, ifa->ifa_name, IF_NAMESIZE);
-                mtu = ifr.ifr_mtu;
-                break;
-            }
-        }
-    }
-    freeifaddrs(addrs);
-    return mtu;
-}
-
 /* Receiving
  * ========= */
+
+/* Takes what 'cmsg' says about '*rx', or about the datagrams dropped so far,
+ * into '*n_overflows'. */
+static void
+parse_control(const struct cmsghdr *cmsg, struct roce_rx *rx,
+              uint32_t *n_overflows)
+{
+    const void *data = CMSG_DATA(cmsg);
+
+    if (cmsg->cmsg_level == IPPROTO_IPV6
+        && cmsg->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+
+        memcpy(&info, data, sizeof info);
+        rx->flow.dst = info.ipi6_addr;
+    } else if (cmsg->cmsg_level == IPPROTO_IP
+               && cmsg->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+
+        memcpy(&info, data, sizeof info);
+        rx->flow.dst = in6_addr_mapped_ipv4(info.ipi_addr.s_addr);
+    } else if (cmsg->cmsg_level == IPPROTO_UDP
+               && cmsg->cmsg_type == UDP_GRO) {
+        int segment_len;
+
+        memcpy(&segment_len, data, sizeof segment_len);
+        rx->segment_len = MAX(segment_len, 1);
+    } else if (cmsg->cmsg_level == SOL_SOCKET
+               && cmsg->cmsg_type == SO_RXQ_OVFL) {
+        memcpy(n_overflows, data, sizeof *n_overflows);
+    }
+}
 
 /* Fills in '*rx' from the datagram 'i' of 'queue'.  Also returns the number of
  * datagrams dropped so far in '*n_overflows', if the kernel tells. */
@@ -382,21 +382,15 @@ fill_rx(const struct udp_queue *queue, int i, struct roce_rx *rx,
     struct msghdr *msg = CONST_CAST(struct msghdr *, &queue->msgs[i].msg_hdr);
     struct cmsghdr *cmsg;
 
-    parse_sockaddr(&queue->srcs[i], &rx->flow.src, &rx->flow.sport);
+    rx->flow.src = ss_get_address(&queue->srcs[i]);
+    rx->flow.dst = in6addr_any;
+    rx->flow.sport = htons(ss_get_port(&queue->srcs[i]));
+    rx->flow.dport = htons(ROCE_UDP_PORT);
     rx->data = queue->iovs[i].iov_base;
     rx->len = queue->msgs[i].msg_len;
     rx->segment_len = MAX(rx->len, 1);
     for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (cmsg->cmsg_level == SOL_SOCKET
-            && cmsg->cmsg_type == SO_RXQ_OVFL) {
-            memcpy(n_overflows, CMSG_DATA(cmsg), sizeof *n_overflows);
-        } else if (cmsg->cmsg_level == IPPROTO_UDP
-                   && cmsg->cmsg_type == UDP_GRO) {
-            int segment_len;
-
-            memcpy(&segment_len, CMSG_DATA(cmsg), sizeof segment_len);
-            rx->segment_len = MAX(segment_len, 1);
-        }
+        parse_control(cmsg, rx, n_overflows);
     }
 }
 
@@ -418,8 +412,6 @@ udp_recv_batch(struct roce_wire *wire_, unsigned int which,
         return 0;
     }
     for (int i = 0; i < n; i++) {
-        rxs[i].flow.dst = wire->up.ip;
-        rxs[i].flow.dport = htons(ROCE_UDP_PORT);
         fill_rx(queue, i, &rxs[i], &wire->up.n_overflows[which]);
     }
     return n;
@@ -434,78 +426,111 @@ udp_recv_wait(struct roce_wire *wire, unsigned int which)
 /* Paths
  * ===== */
 
-/* Sets what 'config' wants of IP headers.  It is not vital. */
-static void
-set_path_options(int fd, bool is_ipv4, const struct roce_path_config *config)
-{
-    int level = is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
-
-    if (config->tos
-        && set_option(fd, level, is_ipv4 ? IP_TOS : IPV6_TCLASS,
-                      config->tos)) {
-        VLOG_WARN_RL(&rl, "cannot set type of service (%s)",
-                     ovs_strerror(errno));
-    }
-    if (config->ttl
-        && set_option(fd, level, is_ipv4 ? IP_TTL : IPV6_UNICAST_HOPS,
-                      config->ttl)) {
-        VLOG_WARN_RL(&rl, "cannot set time to live (%s)",
-                     ovs_strerror(errno));
-    }
-}
-
-/* Opens a socket with the source port that 'config' wants, or else some
- * other. */
+/* Finds or opens the socket for 'config', and has 'path' use it. */
 static int
-open_path_socket(const struct in6_addr *src,
-                 const struct roce_path_config *config, int *fdp)
+get_sender(struct udp_wire *wire, const struct roce_path_config *config,
+           struct roce_path *path)
 {
-    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(src);
-    int error;
+    uint32_t index = hash_int(ntohs(config->sport), 0) % N_PORTS;
+    bool checksums = config->takes_checksum;
+    struct udp_sender *sender = &wire->senders[checksums][index];
 
-    error = open_socket(src, config->sport, config->takes_checksum, false,
-                        fdp);
-    if (error == EADDRINUSE) {
-        error = open_socket(src, 0, config->takes_checksum, false, fdp);
+    if (!sender->n_paths) {
+        struct sockaddr_storage ss;
+        socklen_t len = sizeof ss;
+        int error;
+
+        error = open_socket(wire, config->sport, checksums, false,
+                            &sender->fd);
+        if (error == EADDRINUSE) {
+            error = open_socket(wire, 0, checksums, false, &sender->fd);
+        }
+        if (error) {
+            return error;
+        }
+        getsockname(sender->fd, (struct sockaddr *) &ss, &len);
+        sender->port = htons(ss_get_port(&ss));
+        set_option(sender->fd, SOL_SOCKET, SO_RCVBUF, 0);
+        set_buffer(sender->fd, SO_SNDBUFFORCE, SO_SNDBUF, SNDBUF);
     }
-    if (error) {
-        return error;
-    }
-    set_option(*fdp, SOL_SOCKET, SO_RCVBUF, 0);
-    set_path_options(*fdp, is_ipv4, config);
+    sender->n_paths++;
+    path->sender = sender;
+    path->fd = sender->fd;
     return 0;
 }
 
-/* A path without a source port of its own uses that of the wire. */
+/* Appends a control message with 'len' bytes of 'data' to those of 'path'. */
+static void
+add_control(struct roce_path *path, int level, int type, const void *data,
+            size_t len)
+{
+    struct cmsghdr *cmsg
+        = ALIGNED_CAST(struct cmsghdr *,
+                       &path->control.space[path->control_len]);
+
+    cmsg->cmsg_level = level;
+    cmsg->cmsg_type = type;
+    cmsg->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(cmsg), data, len);
+    path->control_len += CMSG_SPACE(len);
+}
+
+/* Has datagrams of 'path' be as 'config' says. */
+static void
+set_control(struct roce_path *path, const struct roce_path_config *config)
+{
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&config->src);
+    int level = is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
+    int tos = config->tos;
+    int ttl = config->ttl;
+
+    if (is_ipv4) {
+        struct in_pktinfo info = {
+            .ipi_spec_dst.s_addr = in6_addr_get_mapped_ipv4(&config->src),
+        };
+
+        add_control(path, level, IP_PKTINFO, &info, sizeof info);
+    } else {
+        struct in6_pktinfo info = { .ipi6_addr = config->src };
+
+        add_control(path, level, IPV6_PKTINFO, &info, sizeof info);
+    }
+    if (tos) {
+        add_control(path, level, is_ipv4 ? IP_TOS : IPV6_TCLASS, &tos,
+                    sizeof tos);
+    }
+    if (ttl) {
+        add_control(path, level, is_ipv4 ? IP_TTL : IPV6_HOPLIMIT, &ttl,
+                    sizeof ttl);
+    }
+}
+
 static int
 udp_path_open(struct roce_wire *wire_, const struct roce_path_config *config,
               struct roce_path *path)
 {
     struct udp_wire *wire = udp_wire_cast(wire_);
     struct roce_flow flow = {
+        .src = config->src,
         .dst = config->dst,
+        .sport = htons(ROCE_UDP_PORT),
         .dport = htons(ROCE_UDP_PORT),
     };
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof ss;
 
     memset(path, 0, sizeof *path);
     path->wire = wire_;
     path->fd = wire->queues[ROCE_WIRE_MAD].fd;
-    path->owns_fd = config->sport != 0;
-    path->segments = path->owns_fd && config->takes_checksum;
-    path->dst_len = make_sockaddr(&config->dst, flow.dport, &path->dst);
-    if (path->owns_fd) {
-        int error = open_path_socket(&wire->up.ip, config, &path->fd);
+    path->dst_len = ordma_make_sockaddr(&config->dst, flow.dport, &path->dst);
+    set_control(path, config);
+    if (config->sport) {
+        int error = get_sender(wire, config, path);
 
         if (error) {
             return error;
         }
+        flow.sport = path->sender->port;
+        path->segments = config->takes_checksum;
     }
-    if (getsockname(path->fd, (struct sockaddr *) &ss, &len)) {
-        return errno;
-    }
-    parse_sockaddr(&ss, &flow.src, &flow.sport);
     roce_icrc_flow_init(&path->icrc, &flow);
     return 0;
 }
@@ -513,7 +538,7 @@ udp_path_open(struct roce_wire *wire_, const struct roce_path_config *config,
 static void
 udp_path_close(struct roce_path *path)
 {
-    if (path->owns_fd) {
+    if (path->sender && !--path->sender->n_paths) {
         close(path->fd);
     }
 }
@@ -526,7 +551,7 @@ struct tx_burst {
     struct mmsghdr msgs[TX_BURST];
     union {
         struct cmsghdr align;
-        uint8_t space[CMSG_SPACE(sizeof(uint16_t))];
+        uint8_t space[CMSG_SPACE(sizeof(uint16_t)) + ROCE_PATH_CONTROL_LEN];
     } controls[TX_BURST];
     int n_packets[TX_BURST];    /* Packets in each of 'msgs'. */
     int n_msgs;
@@ -567,18 +592,22 @@ add_iov(struct tx_burst *burst, const void *data, size_t len)
     }
 }
 
+/* Has the kernel cut 'msg', the next one in 'burst', to 'segment_len'. */
 static void
-set_segment_len(struct tx_burst *burst, struct msghdr *msg,
-                uint16_t segment_len)
+set_segment_len(const struct roce_path *path, struct tx_burst *burst,
+                struct msghdr *msg, uint16_t segment_len)
 {
+    uint8_t *control = burst->controls[burst->n_msgs].space;
     struct cmsghdr *cmsg = &burst->controls[burst->n_msgs].align;
 
-    msg->msg_control = cmsg;
-    msg->msg_controllen = CMSG_SPACE(sizeof segment_len);
     cmsg->cmsg_level = IPPROTO_UDP;
     cmsg->cmsg_type = UDP_SEGMENT;
     cmsg->cmsg_len = CMSG_LEN(sizeof segment_len);
     memcpy(CMSG_DATA(cmsg), &segment_len, sizeof segment_len);
+    memcpy(control + CMSG_SPACE(sizeof segment_len), path->control.space,
+           path->control_len);
+    msg->msg_control = control;
+    msg->msg_controllen = CMSG_SPACE(sizeof segment_len) + path->control_len;
 }
 
 /* Adds the 'n' packets 'txs' as one datagram to 'burst'. */
@@ -602,8 +631,10 @@ add_train(struct roce_path *path, struct tx_burst *burst, struct roce_tx *txs,
     msg->msg_namelen = path->dst_len;
     msg->msg_iov = &burst->iovs[first_iov];
     msg->msg_iovlen = burst->n_iovs - first_iov;
+    msg->msg_control = &path->control;
+    msg->msg_controllen = path->control_len;
     if (n > 1) {
-        set_segment_len(burst, msg, roce_tx_len(&txs[0]));
+        set_segment_len(path, burst, msg, roce_tx_len(&txs[0]));
     }
     burst->n_packets[burst->n_msgs++] = n;
 }
@@ -682,7 +713,6 @@ const struct roce_wire_class roce_udp_class = {
     .name = "udp",
     .open = udp_open,
     .close = udp_close,
-    .mtu = udp_mtu,
     .recv_batch = udp_recv_batch,
     .recv_wait = udp_recv_wait,
     .path_open = udp_path_open,

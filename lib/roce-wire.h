@@ -19,14 +19,14 @@
 /* Wires
  * =====
  *
- * A wire carries RoCEv2 packets between a local IP address and the peers that
- * it has routes to.  It knows about IP and UDP, which the packets of
- * roce-packet.h are the payload of, and about the ICRC, because that covers
- * the IP header, and only the wire knows what that will be.
+ * A wire carries RoCEv2 packets between all the IP addresses of this host and
+ * the peers that it has routes to.  It knows about IP and UDP, which the
+ * packets of roce-packet.h are the payload of, and about the ICRC, because
+ * that covers the IP header, and only the wire knows what that will be.
  *
  *     struct roce_wire_class   an implementation.
- *     struct roce_wire         a local address.
- *     struct roce_path         from that address to a peer.
+ *     struct roce_wire         UDP port 4791 of this host.
+ *     struct roce_path         from one of its addresses to a peer.
  *
  * A wire has several receive queues: one for MADs and several for everything
  * else, so that a flood of the one kind of packets costs the other kind
@@ -36,7 +36,8 @@
  * Errors are positive errno values, 0 is success.  No function blocks.
  *
  * Thread-safety: one thread at a time may receive from a queue, and one may
- * send to a path.  open(), close() and path_open() are for one thread. */
+ * send to a path.  open(), close(), path_open() and path_close() are for one
+ * thread. */
 
 #define ROCE_WIRE_N_DATA 4      /* Queues for data: a power of 2. */
 
@@ -55,8 +56,9 @@ roce_wire_data_queue(uint32_t qpn)
     return qpn % ROCE_WIRE_N_DATA;
 }
 
-/* Packets received one after the other along 'flow': each has 'segment_len'
- * bytes of 'data', but the last may have less. */
+/* Packets received one after the other along 'flow', whose 'dst' is the local
+ * address that the peer has sent them to: each has 'segment_len' bytes of
+ * 'data', but the last may have less. */
 struct roce_rx {
     struct roce_flow flow;
     const uint8_t *data;
@@ -66,9 +68,10 @@ struct roce_rx {
 
 #define ROCE_WIRE_MAX_RX 8
 
+struct udp_sender;
+
 struct roce_wire {
     const struct roce_wire_class *class;
-    struct in6_addr ip;         /* The local address (IPv4: mapped). */
 
     /* Packets that the system has dropped because a queue was full.  Written
      * by the thread that receives from the queue. */
@@ -77,15 +80,24 @@ struct roce_wire {
 
 /* What path_open() wants to know. */
 struct roce_path_config {
-    struct in6_addr dst;        /* The peer's address. */
+    struct in6_addr src;        /* Own address. */
+    struct in6_addr dst;        /* The peer's, of the same family. */
     uint8_t tos;
     uint8_t ttl;                /* 0 for the system's. */
-    ovs_be16 sport;             /* UDP source port wanted. */
+
+    /* UDP source port wanted, 0 for that of the wire.  What the path gets is
+     * another one, but it varies with this. */
+    ovs_be16 sport;
 
     /* Does the peer accept packets with a UDP checksum, as one has to be if
      * someone else is to cut a message into packets? */
     bool takes_checksum;
 };
+
+/* What a datagram's control data needs at most, for its source address, type
+ * of service and time to live. */
+#define ROCE_PATH_CONTROL_LEN (CMSG_SPACE(sizeof(struct in6_pktinfo)) \
+                               + 2 * CMSG_SPACE(sizeof(int)))
 
 /* Initialized by path_open(), private to the wire after that. */
 struct roce_path {
@@ -94,8 +106,13 @@ struct roce_path {
     struct sockaddr_storage dst;
     socklen_t dst_len;
     int fd;
-    bool owns_fd;
+    struct udp_sender *sender;  /* Null for the wire's own port. */
     bool segments;              /* Send several packets as one? */
+    union {
+        struct cmsghdr align;
+        uint8_t space[ROCE_PATH_CONTROL_LEN];
+    } control;
+    size_t control_len;
 
     /* Written by the thread that sends. */
     uint64_t n_unsent;          /* Packets that the system did not take. */
@@ -105,15 +122,10 @@ struct roce_path {
 struct roce_wire_class {
     const char *name;
 
-    /* Opens a wire for the local address 'ip'.  Returns 0 and the wire in
-     * '*wirep', or EADDRINUSE if someone else receives RoCEv2 there. */
-    int (*open)(const struct in6_addr *ip, struct roce_wire **wirep);
+    /* Opens a wire.  Returns 0 and the wire in '*wirep', or EADDRINUSE if
+     * someone else receives RoCEv2 on this host. */
+    int (*open)(struct roce_wire **wirep);
     void (*close)(struct roce_wire *);
-
-    /* Returns the length of the longest IP packet that the interface of the
-     * local address takes, or 0 if there is none now.  Stores the name of that
-     * interface in 'name', of IF_NAMESIZE bytes. */
-    int (*mtu)(const struct roce_wire *, char *name);
 
     /* Moves up to 'n' trains of packets, at most ROCE_WIRE_MAX_RX, to 'rxs'
      * and returns how many.  Their data stays until the next call for the same

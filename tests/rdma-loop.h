@@ -264,7 +264,7 @@ loop_create_dev(void)
     struct ordma_dev *dev = xzalloc(sizeof *dev);
 
     ovs_mutex_lock(&ordma_mutex);
-    assert(!ordma_dev_init(dev, &loop_provider, "loop", OVS_NUMA_UNSPEC));
+    assert(!ordma_dev_init(dev, &loop_provider, "loop"));
     ovs_mutex_unlock(&ordma_mutex);
     return dev;
 }

@@ -13,8 +13,8 @@ rdma_ovstest_sources = \
 	tests/test-rdma-provider.c \
 	tests/test-rdma-soft.c \
 	tests/test-roce-cm.c \
-	tests/test-roce-endpoint.c \
 	tests/test-roce-fuzz.c \
+	tests/test-roce-gsi.c \
 	tests/test-roce-packet.c \
 	tests/test-roce-rc.c
 
@@ -45,6 +45,7 @@ rdma_tests_at = \
 	tests/rdma-mesh.at \
 	tests/rdma.at \
 	tests/roce.at \
+	tests/system-rdma-addresses.at \
 	tests/system-rdma-features.at \
 	tests/system-rdma-macros.at \
 	tests/system-rdma-openflow.at \

@@ -8,10 +8,12 @@
 # A quarter each are noise, packets for queue pairs that are not there,
 # management datagrams with a bad ICRC, and requests for connections.  With
 # "hello", all are requests that an rdma port without options accepts, one every
-# 10 ms.  With "spray", each such request is followed by packets of all kinds
+# 10 ms.  SOURCE can be a network then, such as 10.9.0.0/16, all of which is
+# local: each request comes from another address of it.  With "spray", each such request is followed by packets of all kinds
 # for the queue pair that the answer names, which this program reads off the
 # interface, as if someone without a view of it had tried all queue pairs.
 
+import ipaddress
 import random
 import socket
 import struct
@@ -20,6 +22,7 @@ import time
 import zlib
 
 PORT = 4791
+IP_PKTINFO = 8
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 
 
@@ -69,6 +72,26 @@ def request(source, destination, private_data=b''):
     return datagram(header + bytes(body))
 
 
+def hello_all(network, destination, end):
+    """Sends requests that say hello from all of 'network'."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    sock.bind(('', 0))
+    port = sock.getsockname()[1]
+    n = 0
+    while time.monotonic() < end:
+        source = network[random.randrange(network.num_addresses)].packed
+        info = (socket.IPPROTO_IP, IP_PKTINFO,
+                struct.pack('=I4s4x', 0, source))
+        packet = seal(source, destination,
+                      request(source, destination, hello()), port)
+        sock.sendmsg([packet], [info], 0,
+                     (socket.inet_ntoa(destination), PORT))
+        n += 1
+        time.sleep(0.01)
+    print(n)
+
+
 class Answers:
     """The REPs from 'source' that arrive at this host, whoever they are for."""
 
@@ -115,9 +138,13 @@ def spray_all(source, destination, sock, answers, end):
 
 
 def main():
-    source, destination = (socket.inet_aton(a) for a in sys.argv[1:3])
+    network = ipaddress.ip_network(sys.argv[1])
+    source = network[0].packed
+    destination = socket.inet_aton(sys.argv[2])
     end = time.monotonic() + float(sys.argv[3])
     says_hello = sys.argv[4:] == ['hello']
+    if says_hello:
+        return hello_all(network, destination, end)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
     sock.bind((sys.argv[1], 0 if len(sys.argv) > 4 else PORT))
@@ -125,9 +152,7 @@ def main():
     if sys.argv[4:] == ['spray']:
         return spray_all(source, destination, sock, Answers(destination), end)
 
-    kinds = [lambda: seal(source, destination,
-                          request(source, destination, hello()), port)
-             ] if says_hello else [
+    kinds = [
         lambda: random.randbytes(random.randrange(1400)),
         lambda: seal(source, destination,
                      bth(random.choice([0, 1, 2, 4, 0x11]),
@@ -142,8 +167,6 @@ def main():
         except OSError:
             pass                # For example, no buffer.
         n += 1
-        if says_hello:
-            time.sleep(0.01)
     print(n)
 
 

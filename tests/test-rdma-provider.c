@@ -27,6 +27,7 @@
 #include "ovstest.h"
 #include "packets.h"
 #include "rdma-provider.h"
+#include "rdma-soft-private.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -153,6 +154,9 @@ handle_event(const struct ordma_event *event)
 
     case ORDMA_EV_DISCONNECTED:
         disconnected |= event->conn == conn;
+        break;
+
+    case ORDMA_EV_MOVED:
         break;
 
     case ORDMA_EV_REJECTED:
@@ -355,6 +359,24 @@ receive_sharing(void)
     assert(n[0] == DEPTH && n[1] == DEPTH);
 }
 
+/* Makes sure that "receiver not ready" has been said, and heard: only the soft
+ * provider counts that. */
+static void
+check_not_ready(void)
+{
+    if (provider == &ordma_soft_provider) {
+        struct soft_conn *c = soft_conn_cast(conn);
+        struct roce_qp_stats s;
+
+        ovs_spin_lock(&c->lock);
+        s = c->qp.stats;
+        ovs_spin_unlock(&c->lock);
+        printf("not ready: sent %"PRIu64", received %"PRIu64"\n",
+               s.tx_not_ready, s.rx_not_ready);
+        assert(s.rx_not_ready && s.tx_not_ready);
+    }
+}
+
 /* Destroys what connections share, and them. */
 static void
 destroy_sharing(void)
@@ -367,8 +389,6 @@ destroy_sharing(void)
     }
 }
 
-/* Dials 'peer'.  The soft provider listens where somebody has dialed from, so
- * that the side that listens does it as well, and leaves it at that. */
 static struct ordma_conn *
 dial(const char *peer)
 {
@@ -424,22 +444,22 @@ test_rdma_provider_main(int argc, char *argv[])
 {
     bool listens;
 
-    if (argc != 4) {
-        ovs_fatal(0, "usage: %s PROVIDER listen|dial PEER", argv[0]);
+    listens = argc == 3 && !strcmp(argv[2], "listen");
+    if (!listens && (argc != 4 || strcmp(argv[2], "dial"))) {
+        ovs_fatal(0, "usage: %s PROVIDER listen | PROVIDER dial PEER",
+                  argv[0]);
     }
     set_program_name(argv[0]);
     provider = ordma_provider_lookup(argv[1]);
     if (!provider) {
         ovs_fatal(0, "%s: no such provider", argv[1]);
     }
-    listens = !strcmp(argv[2], "listen");
     memory = xmalloc(2 * DEPTH * MAX_LEN);
     time_alarm(TIMEOUT);
 
     ovs_mutex_lock(&ordma_mutex);
     assert(!provider->listen(htons(PORT)));
     if (listens) {
-        dial(argv[3]);
         puts("listening");
         fflush(stdout);
     } else {
@@ -453,6 +473,7 @@ test_rdma_provider_main(int argc, char *argv[])
     } else {
         dialing_side(argv[3]);
     }
+    check_not_ready();
     destroy_sharing();
     provider->destroy(conn);
     provider->unlisten(htons(PORT));

@@ -20,7 +20,6 @@
 /* A connection over a wire that takes as many packets as the test lets it, and
  * brings one that the test has made. */
 
-#define QPN 0x123456
 #define PEER_QPN 0x654321
 #define PSN 0xfffff0
 
@@ -38,7 +37,7 @@ static int
 fake_recv_batch(struct roce_wire *w OVS_UNUSED, unsigned int queue,
                 struct roce_rx *rxs, int n OVS_UNUSED)
 {
-    if (!arriving_len || queue != roce_wire_data_queue(QPN)) {
+    if (!arriving_len || queue != roce_wire_data_queue(conn->up.qpn)) {
         return 0;
     }
     rxs[0] = (struct roce_rx) {
@@ -75,7 +74,7 @@ arrive(struct roce_packet packet)
     struct roce_icrc_flow icrc;
     struct roce_tx tx;
 
-    packet.dst_qpn = QPN;
+    packet.dst_qpn = conn->up.qpn;
     roce_packet_build(&packet, &tx);
     roce_icrc_flow_init(&icrc, &from_peer);
     roce_icrc_seal(&icrc, 0, &tx);
@@ -97,7 +96,6 @@ create_conn(void)
     OVS_NO_THREAD_SAFETY_ANALYSIS
 {
     struct roce_qp_config config = {
-        .local_qpn = QPN,
         .remote_qpn = PEER_QPN,
         .send_psn = PSN,
         .mtu = 1024,
@@ -115,6 +113,7 @@ create_conn(void)
     for (int i = 0; i < ROCE_WIRE_N_DATA; i++) {
         ovs_spin_init(&dev->rxqs[i].lock);
     }
+    roce_qpns_init(&dev->qpns);
     in6_addr_set_mapped_ipv4(&config.local_ip, htonl(0xc0000201));
     in6_addr_set_mapped_ipv4(&config.remote_ip, htonl(0xc0000202));
     from_peer.src = config.remote_ip;
@@ -123,12 +122,12 @@ create_conn(void)
 
     conn = soft_conn_create();
     conn->up.dev = &dev->up;
-    conn->up.qpn = QPN;
+    soft_conn_add_qpn(conn);
+    config.local_qpn = conn->up.qpn;
     config.send_slots = xcalloc(4, sizeof *config.send_slots);
     config.recv_slots = xcalloc(4, sizeof *config.recv_slots);
     ovs_assert(!roce_qp_init(&conn->qp, &config));
     conn->is_bound = true;
-    soft_dev_set_conn(dev, QPN, conn);
 }
 
 static void
@@ -313,24 +312,88 @@ get_numbers(const struct in6_addr *peer, struct numbers *s)
     }
 }
 
-/* Usage: test-rdma-soft [PEER]
+/* Many connections at once
+ * ========================
  *
- * With PEER, an address to dial, tries to guess numbers. */
+ * As many as 40 ports with 16 lanes each make when the peer has started, or
+ * one with 64 lanes ten times: all of them are up within two seconds. */
+
+#define N_STORM 640
+
+struct storm {
+    int n_established, n_failed;
+};
+
+static void
+handle_storm_event(struct storm *storm, const struct ordma_event *event)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_provider *provider = &ordma_soft_provider;
+    struct ordma_qp_cap cap = { .n_send = 1, .n_recv = 1 };
+
+    if (event->type == ORDMA_EV_RESOLVED) {
+        ovs_assert(!provider->create_qp(event->conn, &cap));
+        ovs_assert(!provider->connect(event->conn, NULL, 0));
+    } else if (event->type == ORDMA_EV_REQUEST) {
+        ovs_assert(!provider->create_qp(event->conn, &cap));
+        ovs_assert(!provider->accept(event->conn, NULL, 0));
+    } else if (event->type == ORDMA_EV_ESTABLISHED) {
+        storm->n_established++;
+    } else {
+        storm->n_failed++;
+    }
+}
+
+/* Dials 'ip', an address of this host. */
+static void
+test_storm(const struct in6_addr *ip)
+    OVS_REQUIRES(ordma_mutex)
+{
+    const struct ordma_provider *provider = &ordma_soft_provider;
+    struct ordma_dial target = { .remote = *ip, .port = htons(6081) };
+    long long int start = time_msec();
+    struct storm storm = { 0, 0 };
+    struct ordma_event event;
+
+    ovs_assert(!provider->listen(target.port));
+    for (int i = 0; i < N_STORM; i++) {
+        struct ordma_conn *new;
+
+        ovs_assert(!provider->dial(&target, NULL, &new));
+    }
+    while (storm.n_established < 2 * N_STORM) {
+        provider->run();
+        while (provider->next_event(&event)) {
+            handle_storm_event(&storm, &event);
+        }
+        ovs_assert(!storm.n_failed && time_msec() < start + 2000);
+    }
+    printf("%d connections in %lld ms\n", N_STORM, time_msec() - start);
+}
+
+/* Usage: test-rdma-soft [PEER OWN]
+ *
+ * With PEER and OWN, addresses, tries to guess numbers from dialing PEER, and
+ * dials OWN, which is this host's, many times. */
 static void
 test_rdma_soft_main(int argc, char *argv[])
 {
     set_program_name(argv[0]);
     ovs_mutex_lock(&ordma_mutex);
-    if (argc > 1) {
-        struct in6_addr peer;
+    if (argc > 2) {
+        struct in6_addr ips[2];
         struct numbers s;
-        ovs_be32 ip;
 
-        ovs_assert(ip_parse(argv[1], &ip));
-        in6_addr_set_mapped_ipv4(&peer, ip);
-        get_numbers(&peer, &s);
+        for (int i = 0; i < 2; i++) {
+            ovs_be32 ip;
+
+            ovs_assert(ip_parse(argv[1 + i], &ip));
+            in6_addr_set_mapped_ipv4(&ips[i], ip);
+        }
+        get_numbers(&ips[0], &s);
         ovs_assert(!psns_are_predictable(s.psns));
         ovs_assert(!guid_tells(&s));
+        test_storm(&ips[1]);
     } else {
         test_early_ack();
         test_late_copy();

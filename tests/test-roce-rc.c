@@ -605,7 +605,7 @@ static void
 test_rnr_endless(void)
 {
     send_message(100);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 9; i++) {
         ovs_assert(drain() == 1);
         feed_reply(ROCE_SYN_RNR | 31, 0);
         rig.now += LATER;
@@ -618,6 +618,28 @@ test_rnr_endless(void)
         rig.now += LATER;
         expect_completion(false, i, ROCE_OK);
     }
+}
+
+/* But not for ever without any progress. */
+static void
+test_rnr_stall(void)
+{
+    rig.now += 100 * LATER;
+    send_message(100);
+    send_message(100);
+    ovs_assert(drain() == 2);
+    rig.now += LATER;
+    feed_reply(ROCE_SYN_ACK, 0);
+    expect_completion(false, 0, ROCE_OK);
+    for (int i = 0; i < 10; i++) {
+        feed_reply(ROCE_SYN_RNR | 31, 1);
+        ovs_assert(rig.a.qp.state == ROCE_QP_READY);
+        rig.now += LATER;
+        ovs_assert(drain() == 1);
+    }
+    feed_reply(ROCE_SYN_RNR | 31, 1);
+    expect_end(ROCE_NOT_READY);
+    expect_completion(false, 1, ROCE_NOT_READY);
 }
 
 static void
@@ -900,7 +922,7 @@ test_directed(void)
         test_timer, test_ask_every, test_ghosts, test_early, test_early_again,
         test_early_nak, test_early_end, test_timeout,
         test_post_after_end, test_refused_by_peer, test_rnr_retries,
-        test_rnr_endless,
+        test_rnr_endless, test_rnr_stall,
         test_unsignalled, test_receive, test_not_asked, test_duplicates,
         test_gap, test_gap_filled, test_gap_shuffled, test_solicited,
         test_no_buffer, test_strangers, test_stop,

@@ -5,7 +5,7 @@
 
 #include <config.h>
 
-#include "roce-endpoint.h"
+#include "roce-gsi.h"
 #include "roce-icrc.h"
 #include "roce-mad.h"
 
@@ -18,12 +18,13 @@
 /* Input: steps of one byte each, some of them followed by what they need.  See
  * do_step().
  *
- * An endpoint with a small table takes MADs, good and bad, while its user
+ * Queue pair 1 with few connections takes MADs, good and bad, while its user
  * connects, accepts, rejects and disconnects and time goes by.  It must stay
  * within its bounds and come to a rest. */
 
+#define MAD_MAX_CONNS 16
+#define MAD_MAX_HALF_OPEN 4
 #define MAD_N_CMS 8
-#define MAD_N_QPS 8
 #define MAD_SERVICE (ROCE_CM_SERVICE_TCP + 4420)
 
 struct mad_fuzz {
@@ -31,9 +32,8 @@ struct mad_fuzz {
     size_t size;
     long long int now;
 
-    struct roce_endpoint ep;
-    struct roce_endpoint_qp qps[MAD_N_QPS];
-    struct roce_cm cms[MAD_N_CMS];
+    struct roce_gsi gsi;
+    struct roce_cm *cms[MAD_N_CMS];     /* Some of those that there are. */
 };
 
 static uint8_t
@@ -87,7 +87,7 @@ static void
 improve(struct mad_fuzz *f, struct roce_mad *mad, uint8_t how,
         const struct roce_flow *flow)
 {
-    const struct roce_cm *cm = &f->cms[how % MAD_N_CMS];
+    const struct roce_cm *cm = f->cms[how % MAD_N_CMS];
 
     if (mad->type == ROCE_MAD_REQ) {
         mad->service_id = MAD_SERVICE;
@@ -97,13 +97,34 @@ improve(struct mad_fuzz *f, struct roce_mad *mad, uint8_t how,
         mad->remote_gid = mad->dst_ip = flow->dst;
         mad->local_id %= 8;
         mad->ca_guid %= 2;
-    } else {
-        mad->remote_id = cm->local_id;
+    } else if (cm) {
+        mad->remote_id = how & 0x40 ? 0 : cm->local_id;
         mad->local_id = how & 0x80 ? mad->local_id : cm->remote_id;
         if (mad->type == ROCE_MAD_DREQ) {
             mad->qpn = cm->local.qpn;
         }
     }
+}
+
+/* Forgets the connection that 'event' is about if that is its end, or notes it
+ * if it is new.  One for which there is no place goes. */
+static void
+note_event(struct mad_fuzz *f, const struct roce_gsi_event *event)
+{
+    if (event->type == ROCE_CM_REQUESTED) {
+        for (int i = 0; i < MAD_N_CMS; i++) {
+            if (!f->cms[i]) {
+                f->cms[i] = event->cm;
+                event->cm->aux = &f->cms[i];
+                return;
+            }
+        }
+        roce_gsi_disconnect(&f->gsi, event->cm, f->now);
+    } else if (event->type > ROCE_CM_CONNECTED && event->aux) {
+        *(struct roce_cm **) event->aux = NULL;
+    }
+    ovs_assert(f->gsi.n_strangers <= MAD_MAX_HALF_OPEN);
+    ovs_assert(hmap_count(&f->gsi.by_id) <= 2 * MAD_MAX_CONNS);
 }
 
 static void
@@ -119,17 +140,17 @@ feed_mad(struct mad_fuzz *f, const struct roce_flow *flow,
         .payload_len = len,
     };
     uint8_t datagram[ROCE_MAX_HDR_LEN + ROCE_MAD_LEN + ROCE_ICRC_LEN];
-    struct roce_endpoint_event event;
+    struct roce_gsi_event event;
     struct roce_icrc_flow icrc;
     struct roce_tx tx;
 
     roce_packet_build(&packet, &tx);
     roce_icrc_flow_init(&icrc, flow);
     roce_icrc_seal(&icrc, 0, &tx);
-    roce_endpoint_input(&f->ep, flow, datagram,
-                        roce_tx_copy(&tx, datagram, sizeof datagram), f->now,
-                        &event);
-    ovs_assert(event.type == ROCE_CM_NONE || event.cm);
+    roce_gsi_input(&f->gsi, flow, datagram,
+                   roce_tx_copy(&tx, datagram, sizeof datagram), f->now,
+                   &event);
+    note_event(f, &event);
 }
 
 static void
@@ -167,7 +188,7 @@ step_raw(struct mad_fuzz *f)
 }
 
 static void
-step_connect(struct mad_fuzz *f)
+step_connect(struct mad_fuzz *f, struct roce_cm **cmp)
 {
     struct roce_flow flow = mad_flow(mad_next_byte(f));
     struct roce_cm_target target = {
@@ -176,18 +197,32 @@ step_connect(struct mad_fuzz *f)
         .service_id = MAD_SERVICE,
     };
     struct roce_cm_side side = { .qpn = 0x20, .mtu = 1024 };
-    struct roce_cm *cm;
 
-    roce_endpoint_connect(&f->ep, &target, &side, "x", 1, f->now, &cm);
+    if (!*cmp && !roce_gsi_connect(&f->gsi, &target, &side, "x", 1, f->now,
+                                   cmp)) {
+        (*cmp)->aux = cmp;
+    }
+}
+
+/* Lets go of '*cmp'. */
+static void
+step_end(struct mad_fuzz *f, struct roce_cm **cmp, bool rejects)
+{
+    if (*cmp && rejects) {
+        roce_gsi_reject(&f->gsi, *cmp, ROCE_REJ_CONSUMER, NULL, 0, f->now);
+    } else if (*cmp) {
+        roce_gsi_disconnect(&f->gsi, *cmp, f->now);
+    }
+    *cmp = NULL;
 }
 
 static void
 step_output(struct mad_fuzz *f)
 {
-    struct roce_endpoint_tx out;
+    struct roce_gsi_tx out;
     int n = 0;
 
-    while (roce_endpoint_output(&f->ep, &out)) {
+    while (roce_gsi_output(&f->gsi, &out)) {
         ovs_assert(n++ < 1000);
     }
 }
@@ -195,30 +230,39 @@ step_output(struct mad_fuzz *f)
 static void
 step_run(struct mad_fuzz *f, long long int wait)
 {
-    struct roce_endpoint_event event;
+    struct roce_gsi_event event;
     int n = 0;
 
     f->now += wait;
     do {
-        roce_endpoint_run(&f->ep, f->now, &event);
+        roce_gsi_run(&f->gsi, f->now, &event);
+        note_event(f, &event);
         ovs_assert(n++ < 1000);
     } while (event.type != ROCE_CM_NONE);
 }
 
 static void
-do_step(struct mad_fuzz *f)
+step_accept(struct mad_fuzz *f, struct roce_cm *cm)
 {
     struct roce_cm_side side = { .qpn = 0x20, .mtu = 1024 };
+
+    if (cm) {
+        roce_gsi_accept(&f->gsi, cm, &side, "y", 1, f->now);
+    }
+}
+
+static void
+do_step(struct mad_fuzz *f)
+{
     uint8_t op = mad_next_byte(f);
-    struct roce_cm *cm = &f->cms[op >> 4 & (MAD_N_CMS - 1)];
+    struct roce_cm **cmp = &f->cms[op >> 4 & (MAD_N_CMS - 1)];
 
     switch (op & 0xf) {
     case 0: step_raw(f); break;
-    case 1: step_connect(f); break;
-    case 2: roce_cm_accept(cm, &side, "y", 1, f->now); break;
-    case 3: roce_cm_reject(cm, ROCE_REJ_CONSUMER, NULL, 0, f->now); break;
-    case 4: roce_cm_disconnect(cm, f->now); break;
-    case 5: break;
+    case 1: step_connect(f, cmp); break;
+    case 2: step_accept(f, *cmp); break;
+    case 3: step_end(f, cmp, true); break;
+    case 4: step_end(f, cmp, false); break;
     case 6: step_output(f); break;
     case 7: step_run(f, 1000LL << (op >> 4)); break;
     default: step_mad(f, op >> 4 | (op & 8) << 4); break;
@@ -230,15 +274,14 @@ static void
 check_rest(struct mad_fuzz *f)
 {
     for (int i = 0; i < MAD_N_CMS; i++) {
-        roce_cm_disconnect(&f->cms[i], f->now);
+        step_end(f, &f->cms[i], false);
     }
     for (int i = 0; i < 40; i++) {
         step_run(f, 16 * 1000 * 1000);
         step_output(f);
     }
-    for (int i = 0; i < MAD_N_CMS; i++) {
-        ovs_assert(f->cms[i].state == ROCE_CM_IDLE);
-    }
+    ovs_assert(hmap_is_empty(&f->gsi.by_id));
+    ovs_assert(hmap_is_empty(&f->gsi.sources));
 }
 
 /* Random enough, and the same for the same input. */
@@ -256,25 +299,23 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mad_fuzz f = { .data = data, .size = size, .now = 1 };
-    struct roce_endpoint_config config = {
+    struct roce_gsi_config config = {
         .guid = 1,
         .random = mad_random,
         .max_mtu = 4096,
-        .max_half_open = 4,
+        .max_conns = MAD_MAX_CONNS,
+        .max_half_open = MAD_MAX_HALF_OPEN,
         .req_rate = 1000,
         .req_burst = 100,
-        .qps = f.qps,
-        .cms = f.cms,
-        .n_qps = MAD_N_QPS,
-        .n_cms = MAD_N_CMS,
     };
 
     mad_noise = 1;
-    roce_endpoint_init(&f.ep, &config);
-    roce_endpoint_listen(&f.ep, MAD_SERVICE);
+    roce_gsi_init(&f.gsi, &config);
+    roce_gsi_listen(&f.gsi, MAD_SERVICE);
     while (f.size) {
         do_step(&f);
     }
     check_rest(&f);
+    roce_gsi_destroy(&f.gsi);
     return 0;
 }
