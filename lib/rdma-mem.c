@@ -18,6 +18,7 @@
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "rdma-provider.h"
+#include "timeval.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(rdma_mem);
@@ -37,15 +38,22 @@ enum chunk_state {
     CHUNK_GRACE,                /* Waits for the end of a grace period. */
 };
 
+/* Memory that was registered at once. */
+struct region {
+    struct ordma_mr *mr;
+    unsigned int n_chunks;      /* What is left of it, with retired ones. */
+};
+
 struct chunk_control {
     enum chunk_state state;
-    size_t len;
-    struct ordma_mr *mr;
+    bool is_part;               /* 'region' has more memory than the chunk. */
+    struct region *region;
 };
 
 struct ordma_mem_control {
     struct ovs_list node;       /* In 'mems'. */
     struct ordma_dev *dev;
+    int error;                  /* Of the last registration that failed. */
     struct chunk_control chunks[ORDMA_MEM_MAX_CHUNKS];
 };
 
@@ -57,13 +65,34 @@ struct mem_entry {
 
 static struct ovs_list mems OVS_GUARDED_BY(mem_mutex)
     = OVS_LIST_INITIALIZER(&mems);
+static bool have_parts OVS_GUARDED_BY(mem_mutex);
 static bool have_retired OVS_GUARDED_BY(mem_mutex);
 static bool in_grace OVS_GUARDED_BY(mem_mutex);
+static bool have_room OVS_GUARDED_BY(mem_mutex);    /* Since the last fill. */
 
 static struct mem_entry *
 mem_entry_cast(struct ordma_mem *mem)
 {
     return CONTAINER_OF(mem, struct mem_entry, mem);
+}
+
+/* Returns the end of chunk 'i', 0 if it is not live. */
+static uintptr_t
+chunk_end(const struct mem_entry *entry, int i)
+{
+    uintptr_t end;
+
+    atomic_read_relaxed(&entry->mem.chunks[i].end, &end);
+    return end;
+}
+
+static uintptr_t
+chunk_start(const struct mem_entry *entry, int i)
+{
+    uintptr_t start;
+
+    atomic_read_relaxed(&entry->mem.chunks[i].start, &start);
+    return start;
 }
 
 /* Returns the index of a free slot, or -1. */
@@ -78,121 +107,241 @@ find_slot(const struct ordma_mem_control *control)
     return -1;
 }
 
-/* Registers the 'len' bytes at 'addr' and makes them visible. */
-static int
-chunk_add(struct mem_entry *entry, void *addr, size_t len)
+/* Makes the memory from 'start' to 'end', which is all or part of 'region',
+ * visible in 'slot', which is free. */
+static void
+chunk_publish(struct mem_entry *entry, int slot, struct region *region,
+              uintptr_t start, uintptr_t end, bool is_part)
     OVS_REQUIRES(mem_mutex)
 {
-    struct ordma_dev *dev = entry->control.dev;
-    struct ordma_mem_chunk *chunk;
-    struct chunk_control *control;
+    struct chunk_control *control = &entry->control.chunks[slot];
+    struct ordma_mem_chunk *chunk = &entry->mem.chunks[slot];
     unsigned int n;
-    int slot, error;
 
-    slot = find_slot(&entry->control);
-    if (slot < 0) {
-        VLOG_WARN_RL(&rl, "%s: more than %d chunks of memory, frames in "
-                     "others will be copied", dev->name, ORDMA_MEM_MAX_CHUNKS);
-        return ENOSPC;
-    }
-    control = &entry->control.chunks[slot];
-    error = dev->provider->reg_mr(dev, addr, len, &control->mr);
-    if (error) {
-        VLOG_WARN_RL(&rl, "%s: cannot register %"PRIuSIZE" bytes of memory "
-                     "(%s)%s", dev->name, len, ovs_strerror(error),
-                     error == ENOMEM || error == EPERM
-                     ? ": raise the locked memory limit of ovs-vswitchd "
-                       "(ulimit -l, LimitMEMLOCK)" : "");
-        return error;
-    }
-    control->len = len;
+    region->n_chunks++;
+    control->region = region;
+    control->is_part = is_part;
     control->state = CHUNK_LIVE;
 
-    chunk = &entry->mem.chunks[slot];
-    chunk->start = (uintptr_t) addr;
-    chunk->lkey = control->mr->lkey;
-    atomic_store_explicit(&chunk->end, (uintptr_t) addr + len,
-                          memory_order_release);
+    atomic_store_relaxed(&chunk->start, start);
+    chunk->lkey = region->mr->lkey;
+    atomic_store_explicit(&chunk->end, end, memory_order_release);
     atomic_read_relaxed(&entry->mem.n_chunks, &n);
     if (slot >= n) {
         atomic_store_explicit(&entry->mem.n_chunks, slot + 1,
                               memory_order_release);
     }
+}
+
+/* Registers the memory from 'start' to 'end' and makes it visible. */
+static int
+chunk_add(struct mem_entry *entry, uintptr_t start, uintptr_t end)
+    OVS_REQUIRES(mem_mutex)
+{
+    struct ordma_dev *dev = entry->control.dev;
+    int slot = find_slot(&entry->control);
+    struct ordma_mr *mr;
+    struct region *region;
+    int error;
+
+    if (slot < 0) {
+        return ENOSPC;
+    }
+    error = dev->provider->reg_mr(dev, (void *) start, end - start, &mr);
+    if (error) {
+        return error;
+    }
+    region = xzalloc(sizeof *region);
+    region->mr = mr;
+    chunk_publish(entry, slot, region, start, end, false);
     return 0;
+}
+
+/* Shrinks chunk 'slot'.  Whoever does not find there any more what has become
+ * visible elsewhere must see the change of 'n_moves'. */
+static void
+chunk_shrink(struct mem_entry *entry, int slot, uintptr_t start, uintptr_t end)
+    OVS_REQUIRES(mem_mutex)
+{
+    struct ordma_mem_chunk *chunk = &entry->mem.chunks[slot];
+    unsigned int orig;
+
+    atomic_add_explicit(&entry->mem.n_moves, 1, &orig, memory_order_release);
+    atomic_store_explicit(&chunk->start, start, memory_order_release);
+    atomic_store_explicit(&chunk->end, end, memory_order_release);
 }
 
 static void
 chunk_retire(struct mem_entry *entry, int slot)
     OVS_REQUIRES(mem_mutex)
 {
-    atomic_store_relaxed(&entry->mem.chunks[slot].end, 0);
+    chunk_shrink(entry, slot, chunk_start(entry, slot), 0);
     entry->control.chunks[slot].state = CHUNK_RETIRED;
     have_retired = true;
 }
 
-/* Makes the 'len' bytes at 'addr' invisible.  DPDK may give back a part of
- * what it added at once: the rest is registered again. */
 static void
-mem_remove(struct mem_entry *entry, uintptr_t addr, size_t len)
+chunk_free(struct mem_entry *entry, int slot)
     OVS_REQUIRES(mem_mutex)
 {
-    for (int i = 0; i < ORDMA_MEM_MAX_CHUNKS; i++) {
-        uintptr_t start = entry->mem.chunks[i].start;
-        uintptr_t end = start + entry->control.chunks[i].len;
+    struct region *region = entry->control.chunks[slot].region;
+    struct ordma_dev *dev = entry->control.dev;
 
-        if (entry->control.chunks[i].state == CHUNK_LIVE
-            && start < addr + len && addr < end) {
-            chunk_retire(entry, i);
-            if (start < addr) {
-                chunk_add(entry, (void *) start, addr - start);
-            }
-            if (addr + len < end) {
-                chunk_add(entry, (void *) (addr + len), end - (addr + len));
+    entry->control.chunks[slot].state = CHUNK_FREE;
+    if (!--region->n_chunks) {
+        dev->provider->dereg_mr(dev, region->mr);
+        free(region);
+    }
+}
+
+/* Registers the memory from 'start' to 'end'. */
+static void
+mem_add(struct mem_entry *entry, uintptr_t start, uintptr_t end)
+    OVS_REQUIRES(mem_mutex)
+{
+    int error = chunk_add(entry, start, end);
+
+    if (error) {
+        entry->control.error = error;
+        VLOG_WARN_RL(&rl, "%s: cannot register %"PRIuPTR" bytes of memory, "
+                     "frames in it will be copied (%s%s)",
+                     entry->control.dev->name, end - start,
+                     error == ENOSPC ? "too many chunks of memory"
+                                     : ovs_strerror(error),
+                     error == ENOMEM || error == EPERM
+                     ? ": raise the locked memory limit of ovs-vswitchd, "
+                       "ulimit -l or LimitMEMLOCK" : "");
+    }
+}
+
+/* Makes the memory from 'start' to 'end', of which chunk 'i' has some,
+ * invisible there.  What remains stays visible all the time. */
+static void
+chunk_cut(struct mem_entry *entry, int i, uintptr_t start, uintptr_t end)
+    OVS_REQUIRES(mem_mutex)
+{
+    struct chunk_control *control = &entry->control.chunks[i];
+    uintptr_t old_start = chunk_start(entry, i);
+    uintptr_t old_end = chunk_end(entry, i);
+
+    if (start <= old_start && old_end <= end) {
+        chunk_retire(entry, i);
+        return;
+    }
+
+    control->is_part = have_parts = true;
+    if (start <= old_start) {
+        chunk_shrink(entry, i, end, old_end);
+        return;
+    }
+    if (end < old_end) {
+        int slot = find_slot(&entry->control);
+
+        if (slot >= 0) {
+            chunk_publish(entry, slot, control->region, end, old_end, true);
+        } else {
+            entry->control.error = ENOSPC;
+        }
+    }
+    chunk_shrink(entry, i, old_start, start);
+}
+
+void
+ordma_mem_added(const void *addr, size_t len)
+{
+    struct mem_entry *entry;
+
+    ovs_mutex_lock(&mem_mutex);
+    LIST_FOR_EACH (entry, control.node, &mems) {
+        mem_add(entry, (uintptr_t) addr, (uintptr_t) addr + len);
+    }
+    ovs_mutex_unlock(&mem_mutex);
+}
+
+void
+ordma_mem_removed(const void *addr, size_t len)
+{
+    uintptr_t start = (uintptr_t) addr;
+    uintptr_t end = start + len;
+    struct mem_entry *entry;
+
+    ovs_mutex_lock(&mem_mutex);
+    LIST_FOR_EACH (entry, control.node, &mems) {
+        for (int i = 0; i < ORDMA_MEM_MAX_CHUNKS; i++) {
+            if (start < chunk_end(entry, i) && chunk_start(entry, i) < end) {
+                chunk_cut(entry, i, start, end);
             }
         }
     }
+    ovs_mutex_unlock(&mem_mutex);
 }
 
 static void
 mem_event_cb(enum rte_mem_event type, const void *addr, size_t len,
              void *aux OVS_UNUSED)
 {
-    struct mem_entry *entry;
-
-    ovs_mutex_lock(&mem_mutex);
-    LIST_FOR_EACH (entry, control.node, &mems) {
-        if (type == RTE_MEM_EVENT_ALLOC) {
-            chunk_add(entry, CONST_CAST(void *, addr), len);
-        } else {
-            mem_remove(entry, (uintptr_t) addr, len);
-        }
+    if (type == RTE_MEM_EVENT_ALLOC) {
+        ordma_mem_added(addr, len);
+    } else {
+        ordma_mem_removed(addr, len);
     }
-    ovs_mutex_unlock(&mem_mutex);
 }
 
-/* Argument of add_segments(). */
-struct add_aux {
-    struct mem_entry *entry;
-    int error;                  /* Of the last registration. */
-};
-
-static int
-add_segments(const struct rte_memseg_list *msl OVS_UNUSED,
-             const struct rte_memseg *ms, size_t len, void *aux_)
+/* Returns where the chunk that has 'addr' ends; 'addr' if none has, and stores
+ * in '*next' where the next one starts, if that is before '*next'. */
+static uintptr_t
+skip_chunk(const struct mem_entry *entry, uintptr_t addr, uintptr_t *next)
     OVS_REQUIRES(mem_mutex)
 {
-    struct add_aux *aux = aux_;
+    for (int i = 0; i < ORDMA_MEM_MAX_CHUNKS; i++) {
+        uintptr_t start = chunk_start(entry, i);
+        uintptr_t end = chunk_end(entry, i);
 
-    aux->error = chunk_add(aux->entry, ms->addr, len);
+        if (start <= addr && addr < end) {
+            return end;
+        } else if (addr < start && end) {
+            *next = MIN(*next, start);
+        }
+    }
+    return addr;
+}
+
+/* Registers what is not registered yet of a contiguous part of the heap. */
+static int
+fill_segments(const struct rte_memseg_list *msl OVS_UNUSED,
+              const struct rte_memseg *ms, size_t len, void *entry)
+    OVS_REQUIRES(mem_mutex)
+{
+    uintptr_t addr = (uintptr_t) ms->addr;
+    uintptr_t end = addr + len;
+
+    while (addr < end) {
+        uintptr_t next = end;
+        uintptr_t skipped = skip_chunk(entry, addr, &next);
+
+        if (skipped == addr) {
+            mem_add(entry, addr, next);
+            skipped = next;
+        }
+        addr = skipped;
+    }
     return 0;
 }
 
-int
-ordma_mem_create(struct ordma_dev *dev, struct ordma_mem **memp)
+/* Registers what is not registered yet of DPDK's heap, the memory hotplug lock
+ * of which the caller holds. */
+static void
+mem_fill(struct mem_entry *entry)
+    OVS_REQUIRES(mem_mutex)
+{
+    entry->control.error = 0;
+    rte_memseg_contig_walk_thread_unsafe(fill_segments, entry);
+}
+
+static void
+mem_follow_dpdk(void)
 {
     static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
-    struct mem_entry *entry = xzalloc(sizeof *entry);
-    struct add_aux aux = { .entry = entry };
 
     if (ovsthread_once_start(&once)) {
         if (rte_mem_event_callback_register("ovs-rdma", mem_event_cb, NULL)
@@ -202,21 +351,34 @@ ordma_mem_create(struct ordma_dev *dev, struct ordma_mem **memp)
         }
         ovsthread_once_done(&once);
     }
+}
 
+int
+ordma_mem_create(struct ordma_dev *dev, struct ordma_mem **memp)
+{
+    struct mem_entry *entry = xzalloc(sizeof *entry);
+    long long int start = time_msec(), elapsed;
+    int error;
+
+    mem_follow_dpdk();
     entry->control.dev = dev;
     entry->mem.control = &entry->control;
 
     rte_mcfg_mem_read_lock();
     ovs_mutex_lock(&mem_mutex);
-    rte_memseg_contig_walk_thread_unsafe(add_segments, &aux);
+    mem_fill(entry);
     ovs_list_push_back(&mems, &entry->control.node);
     ovs_mutex_unlock(&mem_mutex);
     rte_mcfg_mem_read_unlock();
 
-    if (aux.error && !entry->mem.n_chunks) {
+    error = entry->control.error;
+    if (error && !entry->mem.n_chunks) {
         ordma_mem_destroy(&entry->mem);
-        return aux.error;
+        return error;
     }
+    elapsed = time_msec() - start;
+    VLOG(elapsed >= 100 ? VLL_INFO : VLL_DBG, "%s: registering DPDK's memory "
+         "took %lld ms", dev->name, elapsed);
     *memp = &entry->mem;
     return 0;
 }
@@ -225,13 +387,12 @@ void
 ordma_mem_destroy(struct ordma_mem *mem)
 {
     struct mem_entry *entry = mem_entry_cast(mem);
-    struct ordma_dev *dev = entry->control.dev;
 
     ovs_mutex_lock(&mem_mutex);
     ovs_list_remove(&entry->control.node);
     for (int i = 0; i < ORDMA_MEM_MAX_CHUNKS; i++) {
         if (entry->control.chunks[i].state != CHUNK_FREE) {
-            dev->provider->dereg_mr(dev, entry->control.chunks[i].mr);
+            chunk_free(entry, i);
         }
     }
     ovs_mutex_unlock(&mem_mutex);
@@ -255,9 +416,27 @@ move_chunks(enum chunk_state from, enum chunk_state to)
             if (chunk->state == from) {
                 chunk->state = to;
                 if (to == CHUNK_FREE) {
-                    entry->control.dev->provider->dereg_mr(entry->control.dev,
-                                                           chunk->mr);
+                    chunk_free(entry, i);
                 }
+            }
+        }
+    }
+}
+
+/* Registers what is left of regions anew, so that memory that DPDK has given
+ * back does not stay pinned.  Where that fails, it does stay. */
+static void
+renew_parts(void)
+    OVS_REQUIRES(mem_mutex)
+{
+    struct mem_entry *entry;
+
+    LIST_FOR_EACH (entry, control.node, &mems) {
+        for (int i = 0; i < ORDMA_MEM_MAX_CHUNKS; i++) {
+            if (chunk_end(entry, i) && entry->control.chunks[i].is_part
+                && !chunk_add(entry, chunk_start(entry, i),
+                              chunk_end(entry, i))) {
+                chunk_retire(entry, i);
             }
         }
     }
@@ -269,13 +448,40 @@ end_of_grace(struct ovs_list *list OVS_UNUSED)
     ovs_mutex_lock(&mem_mutex);
     move_chunks(CHUNK_GRACE, CHUNK_FREE);
     in_grace = false;
+    have_room = true;
     ovs_mutex_unlock(&mem_mutex);
+}
+
+/* Tries again what had failed before memory was given back. */
+static void
+fill_again(void)
+    OVS_EXCLUDED(mem_mutex)
+{
+    struct mem_entry *entry;
+
+    rte_mcfg_mem_read_lock();
+    ovs_mutex_lock(&mem_mutex);
+    LIST_FOR_EACH (entry, control.node, &mems) {
+        if (entry->control.error) {
+            mem_fill(entry);
+        }
+    }
+    ovs_mutex_unlock(&mem_mutex);
+    rte_mcfg_mem_read_unlock();
 }
 
 void
 ordma_mem_run(void)
 {
+    bool fill;
+
     ovs_mutex_lock(&mem_mutex);
+    fill = have_room;
+    have_room = false;
+    if (have_parts) {
+        have_parts = false;
+        renew_parts();
+    }
     if (have_retired && !in_grace) {
         have_retired = false;
         in_grace = true;
@@ -283,4 +489,7 @@ ordma_mem_run(void)
         ovsrcu_postpone(end_of_grace, &mems);
     }
     ovs_mutex_unlock(&mem_mutex);
+    if (fill) {
+        fill_again();
+    }
 }

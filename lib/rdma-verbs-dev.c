@@ -26,8 +26,8 @@ VLOG_DEFINE_THIS_MODULE(rdma_verbs_dev);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
-struct ovs_list verbs_devs OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&verbs_devs);
+struct ovs_list ordma_verbs_devs OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&ordma_verbs_devs);
 
 /* Set when some connection has a 'failure' to report. */
 static bool have_failures OVS_GUARDED_BY(ordma_mutex);
@@ -37,7 +37,7 @@ static bool have_failures OVS_GUARDED_BY(ordma_mutex);
  * for its users (such as rdma_rxe) cannot remove the last device of a system
  * before this process ends. */
 static void
-verbs_sync_librdmacm(void)
+ordma_verbs_sync_librdmacm(void)
 {
     struct ibv_context **list = rdma_get_devices(NULL);
 
@@ -47,7 +47,7 @@ verbs_sync_librdmacm(void)
 }
 
 static void
-verbs_dev_close(struct verbs_dev *dev)
+ordma_verbs_dev_close(struct ordma_verbs_dev *dev)
     OVS_REQUIRES(ordma_mutex)
 {
     VLOG_INFO("%s: closing device", dev->up.name);
@@ -56,15 +56,15 @@ verbs_dev_close(struct verbs_dev *dev)
     ibv_dealloc_pd(dev->pd);
     ibv_close_device(dev->context);
     free(dev);
-    verbs_sync_librdmacm();
+    ordma_verbs_sync_librdmacm();
 }
 
 static int
-verbs_dev_open(struct ibv_device *device, struct verbs_dev **devp)
+ordma_verbs_dev_open(struct ibv_device *device, struct ordma_verbs_dev **devp)
     OVS_REQUIRES(ordma_mutex)
 {
     const char *name = ibv_get_device_name(device);
-    struct verbs_dev *dev = xzalloc(sizeof *dev);
+    struct ordma_verbs_dev *dev = xzalloc(sizeof *dev);
     int error;
 
     dev->context = ibv_open_device(device);
@@ -90,7 +90,7 @@ verbs_dev_open(struct ibv_device *device, struct verbs_dev **devp)
         goto err_dealloc_pd;
     }
 
-    ovs_list_push_back(&verbs_devs, &dev->node);
+    ovs_list_push_back(&ordma_verbs_devs, &dev->node);
     VLOG_INFO("%s: opened device", name);
     *devp = dev;
     return 0;
@@ -107,18 +107,18 @@ err_free:
 
 /* Binds 'conn' to the device that librdmacm chose for it. */
 int
-verbs_conn_set_dev(struct verbs_conn *conn)
+ordma_verbs_conn_set_dev(struct ordma_verbs_conn *conn)
 {
     const char *name = ibv_get_device_name(conn->id->verbs->device);
-    struct verbs_dev *dev;
+    struct ordma_verbs_dev *dev;
     int error;
 
-    LIST_FOR_EACH (dev, node, &verbs_devs) {
+    LIST_FOR_EACH (dev, node, &ordma_verbs_devs) {
         if (!dev->gone && !strcmp(dev->up.name, name)) {
             goto found;
         }
     }
-    error = verbs_dev_open(conn->id->verbs->device, &dev);
+    error = ordma_verbs_dev_open(conn->id->verbs->device, &dev);
     if (error) {
         return error;
     }
@@ -133,15 +133,15 @@ found:
 }
 
 void
-verbs_dev_unref(struct verbs_dev *dev)
+ordma_verbs_dev_unref(struct ordma_verbs_dev *dev)
 {
     if (!--dev->n_users && dev->gone) {
-        verbs_dev_close(dev);
+        ordma_verbs_dev_close(dev);
     }
 }
 
 void
-verbs_enumerate(struct sset *names)
+ordma_verbs_enumerate(struct sset *names)
 {
     struct ibv_device **list = ibv_get_device_list(NULL);
 
@@ -156,7 +156,7 @@ verbs_enumerate(struct sset *names)
 /* The kernel lists the GIDs of all ports, which are IP addresses on RoCE.
  * That includes devices that could not be opened. */
 bool
-verbs_has_addr(const struct in6_addr *ip)
+ordma_verbs_has_addr(const struct in6_addr *ip)
 {
     bool found = false;
     glob_t files;
@@ -184,13 +184,13 @@ verbs_has_addr(const struct in6_addr *ip)
 /* Memory regions. */
 
 int
-verbs_reg_mr(struct ordma_dev *dev_, void *addr, size_t len,
-             struct ordma_mr **mrp)
+ordma_verbs_reg_mr(struct ordma_dev *dev_, void *addr, size_t len,
+                   struct ordma_mr **mrp)
 {
-    struct verbs_dev *dev = verbs_dev_cast(dev_);
+    struct ordma_verbs_dev *dev = ordma_verbs_dev_cast(dev_);
     struct ibv_mr *ibv_mr = ibv_reg_mr(dev->pd, addr, len,
                                        IBV_ACCESS_LOCAL_WRITE);
-    struct verbs_mr *mr;
+    struct ordma_verbs_mr *mr;
 
     if (!ibv_mr) {
         return errno;
@@ -203,9 +203,9 @@ verbs_reg_mr(struct ordma_dev *dev_, void *addr, size_t len,
 }
 
 void
-verbs_dereg_mr(struct ordma_dev *dev OVS_UNUSED, struct ordma_mr *mr_)
+ordma_verbs_dereg_mr(struct ordma_dev *dev OVS_UNUSED, struct ordma_mr *mr_)
 {
-    struct verbs_mr *mr = CONTAINER_OF(mr_, struct verbs_mr, up);
+    struct ordma_verbs_mr *mr = CONTAINER_OF(mr_, struct ordma_verbs_mr, up);
 
     ibv_dereg_mr(mr->mr);
     free(mr);
@@ -214,7 +214,7 @@ verbs_dereg_mr(struct ordma_dev *dev OVS_UNUSED, struct ordma_mr *mr_)
 
 /* Remembers that 'conn' has failed because of 'reason', static text. */
 static void
-verbs_conn_fail(struct verbs_conn *conn, const char *reason)
+ordma_verbs_conn_fail(struct ordma_verbs_conn *conn, const char *reason)
     OVS_REQUIRES(ordma_mutex)
 {
     if (!conn->failure) {
@@ -224,38 +224,38 @@ verbs_conn_fail(struct verbs_conn *conn, const char *reason)
 }
 
 static void
-verbs_dev_fail(struct verbs_dev *dev, const char *reason)
+ordma_verbs_dev_fail(struct ordma_verbs_dev *dev, const char *reason)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn;
+    struct ordma_verbs_conn *conn;
 
-    LIST_FOR_EACH (conn, node, &verbs_conns) {
+    LIST_FOR_EACH (conn, node, &ordma_verbs_conns) {
         if (conn->up.dev == &dev->up) {
-            verbs_conn_fail(conn, reason);
+            ordma_verbs_conn_fail(conn, reason);
         }
     }
 }
 
 /* Handles an asynchronous event about a queue pair or one of its queues. */
 static void
-verbs_qp_event(struct verbs_conn *conn, enum ibv_event_type type)
+ordma_verbs_qp_event(struct ordma_verbs_conn *conn, enum ibv_event_type type)
     OVS_REQUIRES(ordma_mutex)
 {
     if (type == IBV_EVENT_COMM_EST) {
         /* A frame overtook the RTU: make librdmacm send ESTABLISHED. */
         rdma_notify(conn->id, type);
     } else {
-        verbs_conn_fail(conn, ibv_event_type_str(type));
+        ordma_verbs_conn_fail(conn, ibv_event_type_str(type));
     }
 }
 
-static struct verbs_conn *
-verbs_conn_from_cq(const struct ibv_cq *cq)
+static struct ordma_verbs_conn *
+ordma_verbs_conn_from_cq(const struct ibv_cq *cq)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn;
+    struct ordma_verbs_conn *conn;
 
-    LIST_FOR_EACH (conn, node, &verbs_conns) {
+    LIST_FOR_EACH (conn, node, &ordma_verbs_conns) {
         if (conn->cq == cq) {
             return conn;
         }
@@ -264,12 +264,13 @@ verbs_conn_from_cq(const struct ibv_cq *cq)
 }
 
 static void
-verbs_async_event(struct verbs_dev *dev, const struct ibv_async_event *event)
+ordma_verbs_async_event(struct ordma_verbs_dev *dev,
+                        const struct ibv_async_event *event)
     OVS_REQUIRES(ordma_mutex)
 {
     enum ibv_event_type type = event->event_type;
     const char *text = ibv_event_type_str(type);
-    struct verbs_conn *conn;
+    struct ordma_verbs_conn *conn;
 
     switch (type) {
     case IBV_EVENT_QP_FATAL:
@@ -277,25 +278,25 @@ verbs_async_event(struct verbs_dev *dev, const struct ibv_async_event *event)
     case IBV_EVENT_QP_ACCESS_ERR:
     case IBV_EVENT_PATH_MIG_ERR:
     case IBV_EVENT_COMM_EST:
-        verbs_qp_event(event->element.qp->qp_context, type);
+        ordma_verbs_qp_event(event->element.qp->qp_context, type);
         break;
 
     case IBV_EVENT_CQ_ERR:
-        conn = verbs_conn_from_cq(event->element.cq);
+        conn = ordma_verbs_conn_from_cq(event->element.cq);
         if (conn) {
-            verbs_qp_event(conn, type);
+            ordma_verbs_qp_event(conn, type);
         }
         break;
 
     case IBV_EVENT_SRQ_ERR:
         VLOG_WARN_RL(&rl, "%s: %s", dev->up.name, text);
-        verbs_dev_fail(dev, text);
+        ordma_verbs_dev_fail(dev, text);
         break;
 
     case IBV_EVENT_DEVICE_FATAL:
         VLOG_WARN("%s: %s", dev->up.name, text);
         dev->gone = true;
-        verbs_dev_fail(dev, text);
+        ordma_verbs_dev_fail(dev, text);
         break;
 
     case IBV_EVENT_PORT_ERR:
@@ -322,33 +323,33 @@ verbs_async_event(struct verbs_dev *dev, const struct ibv_async_event *event)
 }
 
 void
-verbs_run(void)
+ordma_verbs_run(void)
 {
-    struct verbs_dev *dev;
+    struct ordma_verbs_dev *dev;
 
-    LIST_FOR_EACH_SAFE (dev, node, &verbs_devs) {
+    LIST_FOR_EACH_SAFE (dev, node, &ordma_verbs_devs) {
         struct ibv_async_event event;
 
         while (!ibv_get_async_event(dev->context, &event)) {
-            verbs_async_event(dev, &event);
+            ordma_verbs_async_event(dev, &event);
             ibv_ack_async_event(&event);
         }
         if (dev->gone && !dev->n_users) {
-            verbs_dev_close(dev);
+            ordma_verbs_dev_close(dev);
         }
     }
 }
 
 void
-verbs_wait(void)
+ordma_verbs_wait(void)
 {
-    struct verbs_dev *dev;
+    struct ordma_verbs_dev *dev;
 
-    LIST_FOR_EACH (dev, node, &verbs_devs) {
+    LIST_FOR_EACH (dev, node, &ordma_verbs_devs) {
         poll_fd_wait(dev->context->async_fd, POLLIN);
     }
-    if (verbs_channel) {
-        poll_fd_wait(verbs_channel->fd, POLLIN);
+    if (ordma_verbs_channel) {
+        poll_fd_wait(ordma_verbs_channel->fd, POLLIN);
     }
     if (have_failures) {
         poll_immediate_wake();
@@ -356,14 +357,14 @@ verbs_wait(void)
 }
 /* Reports one failure that was noticed outside the event channel, if any. */
 bool
-verbs_next_failure(struct ordma_event *event)
+ordma_verbs_next_failure(struct ordma_event *event)
 {
-    struct verbs_conn *conn;
+    struct ordma_verbs_conn *conn;
 
     if (!have_failures) {
         return false;
     }
-    LIST_FOR_EACH (conn, node, &verbs_conns) {
+    LIST_FOR_EACH (conn, node, &ordma_verbs_conns) {
         if (conn->failure && conn->up.aux) {
             event->type = ORDMA_EV_FAILED;
             event->conn = &conn->up;

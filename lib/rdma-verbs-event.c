@@ -18,35 +18,38 @@ VLOG_DEFINE_THIS_MODULE(rdma_verbs_event);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
-static enum ordma_event_type
-verbs_fail_event(struct ordma_event *event, const char *reason)
+/* Makes '*event' say that its connection has failed because of 'reason'. */
+static bool
+ordma_verbs_fail(struct ordma_event *event, const char *reason)
 {
+    event->type = ORDMA_EV_FAILED;
     event->reason = reason;
-    return ORDMA_EV_FAILED;
+    return true;
 }
 
 /* The address is resolved: finds the device, goes on with the route. */
 static bool
-verbs_addr_resolved(struct verbs_conn *conn, struct ordma_event *event)
+ordma_verbs_addr_resolved(struct ordma_verbs_conn *conn,
+                          struct ordma_event *event)
     OVS_REQUIRES(ordma_mutex)
 {
-    if (verbs_conn_set_dev(conn)
+    if (ordma_verbs_conn_set_dev(conn)
         || rdma_resolve_route(conn->id, RESOLVE_TIMEOUT_MS)) {
-        event->type = verbs_fail_event(event, "cannot use the RDMA device, "
-                                       "see the log");
-        return true;
+        return ordma_verbs_fail(event, "cannot use the RDMA device, see the "
+                                "log");
     }
     return false;
 }
 
 static bool
-verbs_connect_response(struct verbs_conn *conn, struct ordma_event *event)
+ordma_verbs_connect_response(struct ordma_verbs_conn *conn,
+                             struct ordma_event *event)
     OVS_REQUIRES(ordma_mutex)
 {
-    int error = verbs_modify_qp(conn, IBV_QPS_RTR);
+    int error = ordma_verbs_modify_qp(conn, IBV_QPS_RTR);
 
     if (!error) {
-        error = verbs_modify_qp(conn, IBV_QPS_RTS);
+        error = ordma_verbs_modify_qp(conn, IBV_QPS_RTS);
     }
     if (!error && rdma_establish(conn->id)) {
         error = errno;
@@ -54,25 +57,23 @@ verbs_connect_response(struct verbs_conn *conn, struct ordma_event *event)
     if (error) {
         VLOG_INFO_RL(&rl, "%s: cannot establish connection (%s)",
                      conn->up.dev_name, ovs_strerror(error));
-        event->type = verbs_fail_event(event, "peer hung up while "
-                                       "connecting");
-    } else {
-        event->type = ORDMA_EV_ESTABLISHED;
+        return ordma_verbs_fail(event, "peer hung up while connecting");
     }
+    event->type = ORDMA_EV_ESTABLISHED;
     return true;
 }
 
 static bool
-verbs_connect_request(struct rdma_cm_id *id, struct ordma_event *event)
+ordma_verbs_connect_request(struct rdma_cm_id *id, struct ordma_event *event)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = verbs_conn_create();
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_create();
 
     conn->id = id;
     id->context = conn;
     conn->up.remote = sa_get_address(rdma_get_peer_addr(id));
     conn->up.dst_port = rdma_get_src_port(id);
-    if (verbs_conn_set_dev(conn)) {
+    if (ordma_verbs_conn_set_dev(conn)) {
         ordma_verbs_provider.reject(&conn->up, NULL, 0);
         return false;
     }
@@ -82,27 +83,26 @@ verbs_connect_request(struct rdma_cm_id *id, struct ordma_event *event)
 }
 
 static bool
-verbs_device_removal(struct rdma_cm_id *id, struct ordma_event *event)
+ordma_verbs_device_removal(struct rdma_cm_id *id, struct ordma_event *event)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = id->context;
+    struct ordma_verbs_conn *conn = id->context;
 
     if (!conn) {
         return false;           /* A listener survives without devices. */
     }
     if (conn->up.dev) {
-        verbs_dev_cast(conn->up.dev)->gone = true;
+        ordma_verbs_dev_cast(conn->up.dev)->gone = true;
     }
-    event->type = verbs_fail_event(event, "RDMA device was removed");
-    return true;
+    return ordma_verbs_fail(event, "RDMA device was removed");
 }
 
 /* Copies to '*event' what all events of the event channel have. */
 static void
-verbs_copy_event(const struct rdma_cm_event *cm_event,
-                 struct ordma_event *event)
+ordma_verbs_copy_event(const struct rdma_cm_event *cm_event,
+                       struct ordma_event *event)
 {
-    struct verbs_conn *conn = cm_event->id->context;
+    struct ordma_verbs_conn *conn = cm_event->id->context;
 
     event->conn = conn ? &conn->up : NULL;
     event->reason = rdma_event_str(cm_event->event);
@@ -117,26 +117,26 @@ verbs_copy_event(const struct rdma_cm_event *cm_event,
 /* Translates 'cm_event' to '*event'.  Returns false if it is of no interest to
  * the user of the provider. */
 static bool
-verbs_translate(const struct rdma_cm_event *cm_event,
-                struct ordma_event *event)
+ordma_verbs_translate(const struct rdma_cm_event *cm_event,
+                      struct ordma_event *event)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = cm_event->id->context;
+    struct ordma_verbs_conn *conn = cm_event->id->context;
 
-    verbs_copy_event(cm_event, event);
+    ordma_verbs_copy_event(cm_event, event);
     switch (cm_event->event) {
     case RDMA_CM_EVENT_ADDR_RESOLVED:
-        return verbs_addr_resolved(conn, event);
+        return ordma_verbs_addr_resolved(conn, event);
 
     case RDMA_CM_EVENT_ROUTE_RESOLVED:
         event->type = ORDMA_EV_RESOLVED;
         return true;
 
     case RDMA_CM_EVENT_CONNECT_REQUEST:
-        return verbs_connect_request(cm_event->id, event);
+        return ordma_verbs_connect_request(cm_event->id, event);
 
     case RDMA_CM_EVENT_CONNECT_RESPONSE:
-        return verbs_connect_response(conn, event);
+        return ordma_verbs_connect_response(conn, event);
 
     case RDMA_CM_EVENT_ESTABLISHED:
         event->type = ORDMA_EV_ESTABLISHED;
@@ -152,9 +152,8 @@ verbs_translate(const struct rdma_cm_event *cm_event,
         return true;
 
     case RDMA_CM_EVENT_ADDR_ERROR:
-        event->type = verbs_fail_event(event, "no RDMA device or neighbor "
-                                       "reaches the address");
-        return true;
+        return ordma_verbs_fail(event, "no RDMA device or neighbor reaches "
+                                "the address");
 
     case RDMA_CM_EVENT_ROUTE_ERROR:
     case RDMA_CM_EVENT_CONNECT_ERROR:
@@ -162,16 +161,14 @@ verbs_translate(const struct rdma_cm_event *cm_event,
         return true;
 
     case RDMA_CM_EVENT_UNREACHABLE:
-        event->type = verbs_fail_event(event, "peer does not answer");
-        return true;
+        return ordma_verbs_fail(event, "peer does not answer");
 
     case RDMA_CM_EVENT_DEVICE_REMOVAL:
-        return verbs_device_removal(cm_event->id, event);
+        return ordma_verbs_device_removal(cm_event->id, event);
 
     case RDMA_CM_EVENT_ADDR_CHANGE:
-        event->type = verbs_fail_event(event, "address moved to another "
-                                       "RDMA device");
-        return conn != NULL;
+        return conn && ordma_verbs_fail(event, "address moved to another "
+                                               "RDMA device");
 
     case RDMA_CM_EVENT_TIMEWAIT_EXIT:
     case RDMA_CM_EVENT_MULTICAST_JOIN:
@@ -185,17 +182,17 @@ verbs_translate(const struct rdma_cm_event *cm_event,
 /* A REJ for a service ID on which nobody listens, and why the kernel itself
  * rejects, come as a status and without private data. */
 bool
-verbs_next_event(struct ordma_event *event)
+ordma_verbs_next_event(struct ordma_event *event)
 {
     struct rdma_cm_event *cm_event;
     bool interesting = false;
 
-    if (verbs_next_failure(event)) {
+    if (ordma_verbs_next_failure(event)) {
         return true;
     }
-    while (verbs_channel && !interesting
-           && !rdma_get_cm_event(verbs_channel, &cm_event)) {
-        interesting = verbs_translate(cm_event, event);
+    while (ordma_verbs_channel && !interesting
+           && !rdma_get_cm_event(ordma_verbs_channel, &cm_event)) {
+        interesting = ordma_verbs_translate(cm_event, event);
         if (interesting && event->type == ORDMA_EV_REJECTED) {
             event->reason = ordma_rej_text(cm_event->status);
         }

@@ -22,37 +22,37 @@ static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 #define LISTEN_BACKLOG 128
 
-struct verbs_listener {
-    struct ovs_list node;           /* In 'verbs_listeners'. */
+struct ordma_verbs_listener {
+    struct ovs_list node;           /* In 'ordma_verbs_listeners'. */
     struct rdma_cm_id *id;
     ovs_be16 port;
 };
 
-struct ovs_list verbs_conns OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&verbs_conns);
-struct rdma_event_channel *verbs_channel OVS_GUARDED_BY(ordma_mutex);
-static struct ovs_list verbs_listeners OVS_GUARDED_BY(ordma_mutex)
-    = OVS_LIST_INITIALIZER(&verbs_listeners);
+struct ovs_list ordma_verbs_conns OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&ordma_verbs_conns);
+struct rdma_event_channel *ordma_verbs_channel OVS_GUARDED_BY(ordma_mutex);
+static struct ovs_list ordma_verbs_listeners OVS_GUARDED_BY(ordma_mutex)
+    = OVS_LIST_INITIALIZER(&ordma_verbs_listeners);
 
-/* Event verbs_channel and listeners. */
+/* Event channel and listeners. */
 
 static int
-verbs_open_channel(void)
+ordma_verbs_open_channel(void)
     OVS_REQUIRES(ordma_mutex)
 {
     int error;
 
-    if (verbs_channel) {
+    if (ordma_verbs_channel) {
         return 0;
     }
-    verbs_channel = rdma_create_event_channel();
-    if (!verbs_channel) {
+    ordma_verbs_channel = rdma_create_event_channel();
+    if (!ordma_verbs_channel) {
         return errno ? errno : ENODEV;
     }
-    error = set_nonblocking(verbs_channel->fd);
+    error = set_nonblocking(ordma_verbs_channel->fd);
     if (error) {
-        rdma_destroy_event_channel(verbs_channel);
-        verbs_channel = NULL;
+        rdma_destroy_event_channel(ordma_verbs_channel);
+        ordma_verbs_channel = NULL;
     }
     return error;
 }
@@ -69,18 +69,18 @@ listen_on(struct rdma_cm_id *id, const struct in6_addr *any, ovs_be16 port)
 }
 
 static int
-verbs_listen(ovs_be16 port)
+ordma_verbs_listen(ovs_be16 port)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_listener *listener;
+    struct ordma_verbs_listener *listener;
     struct rdma_cm_id *id;
     int error;
 
-    error = verbs_open_channel();
+    error = ordma_verbs_open_channel();
     if (error) {
         return error;
     }
-    if (rdma_create_id(verbs_channel, &id, NULL, RDMA_PS_TCP)) {
+    if (rdma_create_id(ordma_verbs_channel, &id, NULL, RDMA_PS_TCP)) {
         return errno;
     }
     /* The IPv6 wildcard takes IPv4 as well. */
@@ -93,17 +93,17 @@ verbs_listen(ovs_be16 port)
     listener = xmalloc(sizeof *listener);
     listener->id = id;
     listener->port = port;
-    ovs_list_push_back(&verbs_listeners, &listener->node);
+    ovs_list_push_back(&ordma_verbs_listeners, &listener->node);
     return 0;
 }
 
 static void
-verbs_unlisten(ovs_be16 port)
+ordma_verbs_unlisten(ovs_be16 port)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_listener *listener;
+    struct ordma_verbs_listener *listener;
 
-    LIST_FOR_EACH_SAFE (listener, node, &verbs_listeners) {
+    LIST_FOR_EACH_SAFE (listener, node, &ordma_verbs_listeners) {
         if (listener->port == port) {
             ovs_list_remove(&listener->node);
             rdma_destroy_id(listener->id);
@@ -113,42 +113,40 @@ verbs_unlisten(ovs_be16 port)
 }
 /* Connections: creation and destruction. */
 
-struct verbs_conn *
-verbs_conn_create(void)
+struct ordma_verbs_conn *
+ordma_verbs_conn_create(void)
 {
-    struct verbs_conn *conn = xzalloc(sizeof *conn);
+    struct ordma_verbs_conn *conn = xzalloc_cacheline(sizeof *conn);
 
     conn->up.provider = &ordma_verbs_provider;
-    ovs_list_push_back(&verbs_conns, &conn->node);
+    ovs_list_push_back(&ordma_verbs_conns, &conn->node);
     return conn;
 }
 
 static void
-verbs_destroy(struct ordma_conn *conn_)
+ordma_verbs_destroy(struct ordma_conn *conn_)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
 
     ovs_list_remove(&conn->node);
     if (conn->qp) {
         ibv_destroy_qp(conn->qp);
     }
-    if (conn->cq) {
-        ibv_destroy_cq(conn->cq);
-    }
+    ordma_verbs_cq_uninit(conn);
     if (conn->id) {
         rdma_destroy_id(conn->id);
     }
     if (conn->up.dev) {
-        verbs_dev_unref(verbs_dev_cast(conn->up.dev));
+        ordma_verbs_dev_unref(ordma_verbs_dev_cast(conn->up.dev));
     }
-    free(conn);
+    free_cacheline(conn);
 }
 
 /* Sets options of 'id' that must be set before it sends a REQ.  They are not
  * vital, so that a kernel without one of them is no reason to fail. */
 static void
-verbs_set_options(struct rdma_cm_id *id, uint8_t tos)
+ordma_verbs_set_options(struct rdma_cm_id *id, uint8_t tos)
 {
     uint8_t ack_timeout = ORDMA_ACK_TIMEOUT_67_MS;
 
@@ -165,29 +163,29 @@ verbs_set_options(struct rdma_cm_id *id, uint8_t tos)
 }
 
 static int
-verbs_dial(const struct ordma_dial *dial, void *aux,
-           struct ordma_conn **connp)
+ordma_verbs_dial(const struct ordma_dial *dial, void *aux,
+                 struct ordma_conn **connp)
     OVS_REQUIRES(ordma_mutex)
 {
     struct sockaddr_storage src, dst;
-    struct verbs_conn *conn;
+    struct ordma_verbs_conn *conn;
     int error;
 
-    error = verbs_open_channel();
+    error = ordma_verbs_open_channel();
     if (error) {
         return error;
     }
 
-    conn = verbs_conn_create();
+    conn = ordma_verbs_conn_create();
     conn->up.aux = aux;
     conn->up.remote = dial->remote;
     conn->up.dst_port = dial->port;
-    if (rdma_create_id(verbs_channel, &conn->id, conn, RDMA_PS_TCP)) {
+    if (rdma_create_id(ordma_verbs_channel, &conn->id, conn, RDMA_PS_TCP)) {
         error = errno;
         conn->id = NULL;
         goto error;
     }
-    verbs_set_options(conn->id, dial->tos);
+    ordma_verbs_set_options(conn->id, dial->tos);
 
     ordma_make_sockaddr(&dial->remote, dial->port, &dst);
     ordma_make_sockaddr(&dial->local, 0, &src);
@@ -203,7 +201,7 @@ verbs_dial(const struct ordma_dial *dial, void *aux,
     return 0;
 
 error:
-    verbs_destroy(&conn->up);
+    ordma_verbs_destroy(&conn->up);
     return error;
 }
 /* Queue pairs. */
@@ -211,14 +209,14 @@ error:
 /* Moves the queue pair of 'conn' to 'state' with the attributes that the
  * connection manager knows. */
 int
-verbs_modify_qp(struct verbs_conn *conn, enum ibv_qp_state state)
+ordma_verbs_modify_qp(struct ordma_verbs_conn *conn, enum ibv_qp_state state)
 {
     struct ibv_qp_attr attr = { .qp_state = state };
     union ibv_gid gid;
     int mask;
 
     if (rdma_init_qp_attr(conn->id, &attr, &mask)) {
-        /* The peer has hung up while its request waited for us. */
+        /* The peer closed it while its request waited for us. */
         return errno == EINVAL ? ENOTCONN : errno;
     }
     if (state == IBV_QPS_RTR) {
@@ -236,7 +234,8 @@ verbs_modify_qp(struct verbs_conn *conn, enum ibv_qp_state state)
 }
 
 static int
-verbs_check_cap(const struct verbs_dev *dev, const struct ordma_qp_cap *cap)
+ordma_verbs_check_cap(const struct ordma_verbs_dev *dev,
+                      const struct ordma_qp_cap *cap)
 {
     unsigned int n_recv = cap->srq ? 0 : cap->n_recv;
 
@@ -252,29 +251,28 @@ verbs_check_cap(const struct verbs_dev *dev, const struct ordma_qp_cap *cap)
 }
 
 static int
-verbs_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
+ordma_verbs_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
-    struct verbs_dev *dev = verbs_dev_cast(conn_->dev);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
+    struct ordma_verbs_dev *dev = ordma_verbs_dev_cast(conn_->dev);
     struct ibv_qp_init_attr attr;
     int error;
 
-    error = verbs_check_cap(dev, cap);
+    error = ordma_verbs_check_cap(dev, cap);
     if (error) {
         return error;
     }
-    conn->cq = ibv_create_cq(dev->context, cap->n_send + cap->n_recv,
-                             NULL, NULL, 0);
-    if (!conn->cq) {
-        return errno;
+    error = ordma_verbs_cq_init(conn, cap->cq, cap->n_send + cap->n_recv);
+    if (error) {
+        return error;
     }
 
     attr = (struct ibv_qp_init_attr) {
         .qp_context = conn,
         .send_cq = conn->cq,
         .recv_cq = conn->cq,
-        .srq = cap->srq ? verbs_srq_cast(cap->srq)->srq : NULL,
+        .srq = cap->srq ? ordma_verbs_srq_cast(cap->srq)->srq : NULL,
         .cap = {
             .max_send_wr = cap->n_send,
             .max_recv_wr = cap->srq ? 0 : cap->n_recv,
@@ -294,7 +292,7 @@ verbs_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
     }
     conn_->max_inline = MIN(attr.cap.max_inline_data, cap->max_inline);
     conn_->qpn = conn->qp->qp_num;
-    error = verbs_modify_qp(conn, IBV_QPS_INIT);
+    error = ordma_verbs_modify_qp(conn, IBV_QPS_INIT);
     if (error) {
         ibv_destroy_qp(conn->qp);   /* Does not refer to 'srq' any more. */
         conn->qp = NULL;
@@ -303,16 +301,16 @@ verbs_create_qp(struct ordma_conn *conn_, const struct ordma_qp_cap *cap)
 }
 
 static int
-verbs_create_srq(struct ordma_dev *dev_, unsigned int n,
-                 struct ordma_srq **srqp)
+ordma_verbs_create_srq(struct ordma_dev *dev_, unsigned int n,
+                       struct ordma_srq **srqp)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_dev *dev = verbs_dev_cast(dev_);
+    struct ordma_verbs_dev *dev = ordma_verbs_dev_cast(dev_);
     struct ibv_srq_init_attr attr = {
         .attr = { .max_wr = n, .max_sge = 1 },
     };
     struct ibv_srq *ibv_srq;
-    struct verbs_srq *srq;
+    struct ordma_verbs_srq *srq;
 
     if (n > dev->attr.max_srq_wr) {
         return dev->attr.max_srq ? EINVAL : EOPNOTSUPP;
@@ -331,21 +329,22 @@ verbs_create_srq(struct ordma_dev *dev_, unsigned int n,
 }
 
 static void
-verbs_destroy_srq(struct ordma_srq *srq_)
+ordma_verbs_destroy_srq(struct ordma_srq *srq_)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_srq *srq = verbs_srq_cast(srq_);
+    struct ordma_verbs_srq *srq = ordma_verbs_srq_cast(srq_);
 
     ibv_destroy_srq(srq->srq);
-    verbs_dev_unref(srq->dev);
+    ordma_verbs_dev_unref(srq->dev);
     free(srq);
 }
 
 static int
-verbs_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
+ordma_verbs_connect(struct ordma_conn *conn_, const void *private_data,
+                    size_t len)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
     struct rdma_conn_param param = {
         .private_data = private_data,
         .private_data_len = len,
@@ -359,10 +358,11 @@ verbs_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
 }
 
 static int
-verbs_accept(struct ordma_conn *conn_, const void *private_data, size_t len)
+ordma_verbs_accept(struct ordma_conn *conn_, const void *private_data,
+                   size_t len)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
     struct rdma_conn_param param = {
         .private_data = private_data,
         .private_data_len = len,
@@ -372,31 +372,33 @@ verbs_accept(struct ordma_conn *conn_, const void *private_data, size_t len)
     };
     int error;
 
-    error = verbs_modify_qp(conn, IBV_QPS_RTR);
+    error = ordma_verbs_modify_qp(conn, IBV_QPS_RTR);
     if (!error) {
-        error = verbs_modify_qp(conn, IBV_QPS_RTS);
+        error = ordma_verbs_modify_qp(conn, IBV_QPS_RTS);
     }
     return error ? error : rdma_accept(conn->id, &param) ? errno : 0;
 }
 
 static void
-verbs_reject(struct ordma_conn *conn_, const void *private_data, size_t len)
+ordma_verbs_reject(struct ordma_conn *conn_, const void *private_data,
+                   size_t len)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
 
-    /* An error means that the peer has hung up. */
+    /* An error means that the peer has closed it. */
     rdma_reject(conn->id, private_data, len);
-    verbs_destroy(conn_);
+    ordma_verbs_destroy(conn_);
 }
 
 static void
-verbs_disconnect(struct ordma_conn *conn_)
+ordma_verbs_disconnect(struct ordma_conn *conn_)
     OVS_REQUIRES(ordma_mutex)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
     struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
 
+    ordma_verbs_leave_cq(conn);
     /* Errors mean that there is nothing to disconnect or flush. */
     if (conn->qp) {
         ibv_modify_qp(conn->qp, &attr, IBV_QP_STATE);
@@ -406,10 +408,10 @@ verbs_disconnect(struct ordma_conn *conn_)
 /* Data functions. */
 
 static int
-verbs_post_send(struct ordma_conn *conn_, const struct ordma_send_wr wrs[],
-                int n)
+ordma_verbs_post_send(struct ordma_conn *conn_,
+                      const struct ordma_send_wr wrs[], int n)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
     struct ibv_send_wr ibv_wrs[ORDMA_MAX_BURST], *bad;
     struct ibv_sge sges[ORDMA_MAX_BURST];
 
@@ -453,10 +455,10 @@ make_recv_wrs(const struct ordma_recv_wr wrs[], int n,
 }
 
 static int
-verbs_post_recv(struct ordma_conn *conn_, const struct ordma_recv_wr wrs[],
-                int n)
+ordma_verbs_post_recv(struct ordma_conn *conn_,
+                      const struct ordma_recv_wr wrs[], int n)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
     struct ibv_recv_wr ibv_wrs[ORDMA_MAX_BURST], *bad;
     struct ibv_sge sges[ORDMA_MAX_BURST];
 
@@ -466,10 +468,10 @@ verbs_post_recv(struct ordma_conn *conn_, const struct ordma_recv_wr wrs[],
 }
 
 static int
-verbs_post_srq_recv(struct ordma_srq *srq_, const struct ordma_recv_wr wrs[],
-                    int n)
+ordma_verbs_post_srq_recv(struct ordma_srq *srq_,
+                          const struct ordma_recv_wr wrs[], int n)
 {
-    struct verbs_srq *srq = verbs_srq_cast(srq_);
+    struct ordma_verbs_srq *srq = ordma_verbs_srq_cast(srq_);
     struct ibv_recv_wr ibv_wrs[ORDMA_MAX_BURST], *bad;
     struct ibv_sge sges[ORDMA_MAX_BURST];
 
@@ -479,9 +481,9 @@ verbs_post_srq_recv(struct ordma_srq *srq_, const struct ordma_recv_wr wrs[],
 }
 
 static int
-verbs_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
+ordma_verbs_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
 {
-    struct verbs_conn *conn = verbs_conn_cast(conn_);
+    struct ordma_verbs_conn *conn = ordma_verbs_conn_cast(conn_);
     struct ibv_wc ibv_wcs[ORDMA_MAX_BURST];
 
     n = ibv_poll_cq(conn->cq, n, ibv_wcs);
@@ -491,31 +493,36 @@ verbs_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
         wcs[i].error = (OVS_LIKELY(ibv_wcs[i].status == IBV_WC_SUCCESS)
                         ? NULL : ibv_wc_status_str(ibv_wcs[i].status));
     }
+    conn->n_empty = n > 0 ? 0 : conn->n_empty + 1;
     return MAX(n, 0);
 }
 
 const struct ordma_provider ordma_verbs_provider = {
     .name = "verbs",
-    .run = verbs_run,
-    .wait = verbs_wait,
-    .next_event = verbs_next_event,
-    .enumerate = verbs_enumerate,
-    .has_addr = verbs_has_addr,
-    .listen = verbs_listen,
-    .unlisten = verbs_unlisten,
-    .dial = verbs_dial,
-    .create_qp = verbs_create_qp,
-    .connect = verbs_connect,
-    .accept = verbs_accept,
-    .reject = verbs_reject,
-    .disconnect = verbs_disconnect,
-    .destroy = verbs_destroy,
-    .reg_mr = verbs_reg_mr,
-    .dereg_mr = verbs_dereg_mr,
-    .create_srq = verbs_create_srq,
-    .destroy_srq = verbs_destroy_srq,
-    .post_send = verbs_post_send,
-    .post_recv = verbs_post_recv,
-    .post_srq_recv = verbs_post_srq_recv,
-    .poll = verbs_poll,
+    .run = ordma_verbs_run,
+    .wait = ordma_verbs_wait,
+    .next_event = ordma_verbs_next_event,
+    .enumerate = ordma_verbs_enumerate,
+    .has_addr = ordma_verbs_has_addr,
+    .listen = ordma_verbs_listen,
+    .unlisten = ordma_verbs_unlisten,
+    .dial = ordma_verbs_dial,
+    .create_qp = ordma_verbs_create_qp,
+    .connect = ordma_verbs_connect,
+    .accept = ordma_verbs_accept,
+    .reject = ordma_verbs_reject,
+    .disconnect = ordma_verbs_disconnect,
+    .destroy = ordma_verbs_destroy,
+    .reg_mr = ordma_verbs_reg_mr,
+    .dereg_mr = ordma_verbs_dereg_mr,
+    .create_srq = ordma_verbs_create_srq,
+    .destroy_srq = ordma_verbs_destroy_srq,
+    .create_cq = ordma_verbs_create_cq,
+    .destroy_cq = ordma_verbs_destroy_cq,
+    .join_cq = ordma_verbs_join_cq,
+    .post_send = ordma_verbs_post_send,
+    .post_recv = ordma_verbs_post_recv,
+    .post_srq_recv = ordma_verbs_post_srq_recv,
+    .poll = ordma_verbs_poll,
+    .poll_cq = ordma_verbs_poll_cq,
 };

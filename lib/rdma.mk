@@ -27,6 +27,7 @@ rdma_sources = \
 	lib/rdma-soft-data.c \
 	lib/rdma-soft-dev.c \
 	lib/rdma-soft.c \
+	lib/rdma-verbs-cq.c \
 	lib/rdma-verbs-dev.c \
 	lib/rdma-verbs-event.c \
 	lib/rdma-verbs.c \

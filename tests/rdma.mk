@@ -7,6 +7,7 @@
 rdma_ovstest_sources = \
 	tests/test-rdma-bench.c \
 	tests/test-rdma-hello.c \
+	tests/test-rdma-mem.c \
 	tests/test-rdma-msg.c \
 	tests/test-rdma-offload.c \
 	tests/test-rdma-port.c \
