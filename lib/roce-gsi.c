@@ -468,7 +468,7 @@ static struct roce_gsi_conn *
 find_victim(const struct roce_gsi *gsi, const struct roce_gsi_source *source)
 {
     uint32_t max = gsi->config.max_half_open;
-    uint32_t own_max = is_known(source) ? 2 * max : max / 4;
+    uint32_t own_max = is_known(source) ? 4 * max : max / 4;
 
     if (source && source->n_half_open
         && (source->n_passive >= passive_share(gsi)

@@ -46,8 +46,8 @@
  *
  *    - A request that is refused takes no room.  For those that are not
  *      confirmed yet there is a limit: 'max_half_open' for all strangers
- *      together, a quarter of that for each of them and twice that for each
- *      known peer.  At the limit, a new one takes the place of the oldest: a
+ *      together, a quarter of that for each of them and four times that for
+ *      each known peer.  At the limit, a new one takes the place of the oldest: a
  *      peer that waits for nothing but our answer has confirmed by then, and
  *      those that never will are no obstacle.
  *

@@ -828,7 +828,7 @@ flood(enum flood from)
     now += 1000;
     settle();
     ovs_assert(b.gsi.n_strangers <= MAX_HALF_OPEN);
-    ovs_assert(hmap_count(&b.gsi.by_id) <= 3 * MAX_HALF_OPEN + 3);
+    ovs_assert(hmap_count(&b.gsi.by_id) <= MAX_CONNS);
 }
 
 /* Has 'b' know 'a', by a dial that nobody answers. */
