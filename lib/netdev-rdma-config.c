@@ -24,7 +24,7 @@ VLOG_DEFINE_THIS_MODULE(netdev_rdma_config);
 /* The options of a port.
  *
  * They mean what they mean for geneve and vxlan ports.  Unlike there, a value
- * that makes no sense is an error: the interface's 'error' column says which
+ * that is invalid is an error: the interface's 'error' column says which
  * option, which value and what to do. */
 
 /* All that set_config() extracts from the options. */
@@ -62,6 +62,10 @@ parse_ip(const char *option, const char *value, bool *flow,
     if (!strcmp(value, "flow")) {
         *flow = true;
         return NULL;
+    }
+    if (strchr(value, '%')) {
+        return error_new("options:%s=%s has a zone, which is for link-local "
+                         "addresses, set a global address", option, value);
     }
     if (addr_is_ipv6(value) ? !ipv6_parse(value, addr)
                             : !ip_parse(value, &ip)) {
@@ -161,7 +165,7 @@ parse_ttl(const char *value, struct netdev_tunnel_config *tnl)
     return error;
 }
 
-/* An option of other tunnels that makes no sense here. */
+/* An option of other tunnels that is invalid here. */
 struct unsupported {
     const char *option;
     const char *value;          /* One that does no harm, or null. */
@@ -183,7 +187,7 @@ unsupported_error(const struct unsupported *u, const char *value)
             : NULL);
 }
 
-/* Parses 'option' if other tunnels have it and it makes no sense here,
+/* Parses 'option' if other tunnels have it and it is invalid here,
  * otherwise returns false. */
 static bool
 parse_unsupported(const char *option, const char *value, char **errorp)

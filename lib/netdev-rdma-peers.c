@@ -203,9 +203,11 @@ get_peer(struct ordma_port *port, const struct in6_addr *remote,
 
 /* Frames that PMD threads have queued. */
 
-/* Finds or creates the peer that 'packet' is for. */
-static struct netdev_rdma_dest *
-get_dest(struct netdev_rdma_peers *peers, const struct dp_packet *packet)
+/* Finds or creates the peer that 'packet' is for and stores it in '*destp'.
+ * Returns 0 or what to count if that is not possible. */
+static enum ordma_counter
+get_dest(struct netdev_rdma_peers *peers, const struct dp_packet *packet,
+         struct netdev_rdma_dest **destp)
     OVS_REQUIRES(ordma_mutex)
 {
     struct in6_addr remote = flow_tnl_dst(&packet->md.tunnel);
@@ -216,17 +218,22 @@ get_dest(struct netdev_rdma_peers *peers, const struct dp_packet *packet)
     if (!dest) {
         struct ordma_route route;
 
+        if (!ordma_addr_is_remote(&remote)) {
+            return ORDMA_TX_NO_CARRIER_DROPS;
+        }
         /* With local_ip=flow, peers differ in both addresses. */
         if (peers->src_flow && !ipv6_addr_is_set(&local)
             && !ordma_route_lookup(&remote, &local, &route)) {
             local = route.src;
         }
         dest = dest_create_many(peers, &remote, &local);
-        if (dest) {
-            atomic_store_relaxed(&dest->wanted, true);
+        if (!dest) {
+            return ORDMA_TX_PEER_LIMIT_DROPS;
         }
+        atomic_store_relaxed(&dest->wanted, true);
     }
-    return dest;
+    *destp = dest;
+    return 0;
 }
 
 /* Does with the frames held for 'dest' what its state allows. */
@@ -262,13 +269,14 @@ hold_packet(struct netdev_rdma *dev, struct dp_packet *packet)
 {
     struct netdev_rdma_peers *peers = &dev->peers;
     struct netdev_rdma_dest *dest;
+    enum ordma_counter reason;
 
     if (!netdev_rdma_peers_are_many(peers)) {
         return ORDMA_TX_NO_CARRIER_DROPS;
     }
-    dest = get_dest(peers, packet);
-    if (!dest) {
-        return ORDMA_TX_PEER_LIMIT_DROPS;
+    reason = get_dest(peers, packet, &dest);
+    if (reason) {
+        return reason;
     }
     if (dest->n_held >= NETDEV_RDMA_PEERS_MAX_HELD) {
         flush_held(dev, dest);

@@ -32,12 +32,12 @@ struct rte_ring;
  * A port with remote_ip=flow has a peer for each address that flows send to,
  * or that connects to it.  A peer comes with the first frame or request and
  * goes when it has lost its connection, when connecting has failed and no more
- * frames come, or when it has been idle for long.  PMD threads look peers up by
- * address, without a lock.  Frames for a peer that is not up go through a queue
- * to the main thread, which creates and connects the peer and holds the frames
- * until it is up.  The queue and what is held are bounded; frames beyond that
- * are dropped and counted.  While a peer waits for another attempt, PMD threads
- * drop the frames for it.
+ * frames come, or when it has been idle for long.  PMD threads look peers up
+ * by address, without a lock.  Frames for a peer that is not up go through a
+ * queue to the main thread, which creates and connects the peer and holds the
+ * frames until it is up.  The queue and what is held are bounded; frames
+ * beyond that are dropped and counted.  While a peer waits for another
+ * attempt, PMD threads drop the frames for it.
  *
  * To receive, PMD threads poll completion queues, which tell them which
  * connections have something, whatever the number of peers. */

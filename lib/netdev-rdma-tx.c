@@ -258,9 +258,9 @@ record_size(const struct dp_packet *packet)
 }
 
 /* Returns the length of the messages that the 'n' packets 'packets' should
- * share, at most 'max'.  If their records are all of a size, and the connection
- * prefers messages of the same length, then that is a power-of-2 part of
- * them. */
+ * share, at most 'max'.  If their records are all of a size, and the
+ * connection prefers messages of the same length, then that is a power-of-2
+ * part of them. */
 static uint32_t
 shared_len(const struct ordma_conn *conn, struct dp_packet *packets[], int n,
            uint32_t max)
@@ -427,8 +427,8 @@ send_to_dest(struct netdev_rdma *dev, struct ordma_stats *stats,
 {
     struct in6_addr remote = flow_tnl_dst(&packets[0]->md.tunnel);
     struct in6_addr local = flow_tnl_src(&packets[0]->md.tunnel);
-    struct netdev_rdma_dest *dest = netdev_rdma_peers_find(&dev->peers, &remote,
-                                                           &local);
+    struct netdev_rdma_dest *dest
+        = netdev_rdma_peers_find(&dev->peers, &remote, &local);
     const struct ordma_session *session
         = dest ? ovsrcu_get(struct ordma_session *, &dest->session) : NULL;
 

@@ -18,12 +18,18 @@
 
 #include "netlink.h"
 #include "netlink-socket.h"
+#include "openvswitch/dynamic-string.h"
 #include "openvswitch/ofpbuf.h"
+#include "openvswitch/vlog.h"
 #include "ovs-numa.h"
 #include "packets.h"
 #include "route-table.h"
 #include "socket-util.h"
 #include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(rdma_addr);
+
+static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 20);
 
 socklen_t
 ordma_make_sockaddr(const struct in6_addr *addr, ovs_be16 port,
@@ -44,6 +50,15 @@ ordma_make_sockaddr(const struct in6_addr *addr, ovs_be16 port,
         sin6->sin6_port = port;
     }
     return ss_length(ss);
+}
+
+char *
+ordma_addr_format(const struct in6_addr *addr)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+
+    ipv6_format_mapped(addr, &ds);
+    return ds_steal_cstr(&ds);
 }
 
 /* Routes.
@@ -173,12 +188,19 @@ parse_reply(struct ofpbuf *reply, int fd, struct ordma_route *route)
     return 0;
 }
 
-static bool
-is_multicast(const struct in6_addr *addr)
+/* Returns what ordma_route_lookup() does for 'remote' whatever the routes. */
+static int
+check_remote(const struct in6_addr *remote)
 {
-    return (IN6_IS_ADDR_V4MAPPED(addr)
-            ? ip_is_multicast(in6_addr_get_mapped_ipv4(addr))
-            : IN6_IS_ADDR_MULTICAST(addr));
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(remote);
+    ovs_be32 ip = is_ipv4 ? in6_addr_get_mapped_ipv4(remote) : 0;
+
+    return (IN6_IS_ADDR_LINKLOCAL(remote) ? EAFNOSUPPORT
+            : IN6_IS_ADDR_LOOPBACK(remote) || ntohl(ip) >> 24 == IN_LOOPBACKNET
+            ? EADDRINUSE
+            : IN6_IS_ADDR_MULTICAST(remote) || ip_is_multicast(ip)
+              || ip == htonl(INADDR_BROADCAST) || (is_ipv4 && !ip)
+            ? EDESTADDRREQ : 0);
 }
 
 int
@@ -187,12 +209,11 @@ ordma_route_lookup(const struct in6_addr *remote,
 {
     bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(remote);
     struct ofpbuf *reply;
-    int error, fd;
+    int error = check_remote(remote);
+    int fd;
 
-    if (IN6_IS_ADDR_LINKLOCAL(remote) || IN6_IS_ADDR_LINKLOCAL(local)) {
-        return EAFNOSUPPORT;
-    } else if (is_multicast(remote)) {
-        return EDESTADDRREQ;
+    if (error) {
+        return error;
     }
     fd = socket(is_ipv4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -211,6 +232,24 @@ ordma_route_lookup(const struct in6_addr *remote,
     }
     close(fd);
     return error;
+}
+
+bool
+ordma_addr_is_remote(const struct in6_addr *remote)
+{
+    struct ordma_route route;
+    int error = ordma_route_lookup(remote, &in6addr_any, &route);
+    bool is_remote = (error != EACCES && error != EADDRINUSE
+                      && error != EAFNOSUPPORT && error != EDESTADDRREQ);
+
+    if (!is_remote && !VLOG_DROP_WARN(&rl)) {
+        char *text = ordma_addr_format(remote);
+
+        VLOG_WARN("no frames can be sent to %s: %s", text,
+                  ordma_route_strerror(error, &in6addr_any));
+        free(text);
+    }
+    return is_remote;
 }
 
 /* Returns the flags (IFA_F_*) of the IPv6 address 'addr', 0 if this host does

@@ -22,6 +22,9 @@
 socklen_t ordma_make_sockaddr(const struct in6_addr *addr, ovs_be16 port,
                               struct sockaddr_storage *ss);
 
+/* Returns 'addr' as text, for the caller to free. */
+char *ordma_addr_format(const struct in6_addr *addr);
+
 /* What the kernel's routing table says about the way to a peer. */
 struct ordma_route {
     struct in6_addr src;        /* Own address. */
@@ -49,6 +52,10 @@ struct ordma_route {
 int ordma_route_lookup(const struct in6_addr *remote,
                        const struct in6_addr *local,
                        struct ordma_route *route);
+
+/* Returns false if 'remote' can never be the address of a peer, because it is
+ * that of this host or not of a host at all. */
+bool ordma_addr_is_remote(const struct in6_addr *remote);
 
 /* Returns static text for people about 'error' of ordma_route_lookup() from
  * 'local'. */

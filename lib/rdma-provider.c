@@ -7,6 +7,7 @@
 
 #include "rdma-provider.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "ovs-thread.h"
@@ -59,6 +60,7 @@ ordma_provider_choose(const struct in6_addr *remote,
     const struct ordma_provider *soft = &ordma_soft_provider;
     struct in6_addr ip = *local;
     struct ordma_route route;
+    int error;
 
     if (!ipv6_addr_is_set(remote) && !ipv6_addr_is_set(local) && !rdma_dev) {
         *reason = "remote_ip=flow and local_ip is not set";
@@ -69,9 +71,14 @@ ordma_provider_choose(const struct in6_addr *remote,
         *reason = "options:rdma-dev names an RDMA device";
         return verbs;
     }
-    if (ipv6_addr_is_set(remote)
-        && !ordma_route_lookup(remote, local, &route)) {
+    error = (ipv6_addr_is_set(remote)
+             ? ordma_route_lookup(remote, local, &route) : ENETUNREACH);
+    if (!error) {
         ip = route.src;
+    } else if (error == EADDRINUSE) {
+        /* The soft provider refuses it. */
+        *reason = ordma_route_strerror(error, local);
+        return soft;
     } else if (!ipv6_addr_is_set(&ip)) {
         *reason = "there is no route to remote_ip yet";
         return has_devs(verbs) ? verbs : soft;

@@ -149,8 +149,8 @@ struct ordma_dial {
     struct in6_addr local;      /* From which address, or all zeros. */
     ovs_be16 port;              /* Connection manager port to dial. */
     uint8_t tos;                /* Traffic class of the connection. */
-    int max_mtu;                /* Greatest path MTU, if the provider can choose
-                                 * it, or 0 for no limit. */
+    int max_mtu;                /* Greatest path MTU, if the provider can
+                                 * choose it, or 0 for no limit. */
 };
 
 /* What a queue pair is to be able to do. */
@@ -175,7 +175,7 @@ enum ordma_event_type {
     ORDMA_EV_ESTABLISHED,       /* Sending is possible. */
     ORDMA_EV_REJECTED,          /* The peer refused: 'private_data'. */
     ORDMA_EV_FAILED,            /* See 'reason'. */
-    ORDMA_EV_DISCONNECTED,      /* The peer has hung up. */
+    ORDMA_EV_DISCONNECTED,      /* The peer has disconnected. */
     ORDMA_EV_MOVED,             /* 'conn->dev_name' has changed. */
 };
 
@@ -261,7 +261,7 @@ struct ordma_provider {
 
     /* Gives 'conn', which has a device, a queue pair of at least the capacity
      * 'cap' in the state in which receives can be posted.  EINVAL if the
-     * device cannot do that much, ENOTCONN if the peer has hung up; then
+     * device cannot do that much, ENOTCONN if the peer is gone; then
      * nothing refers to 'cap->srq'. */
     int (*create_qp)(struct ordma_conn *conn, const struct ordma_qp_cap *cap);
 

@@ -34,12 +34,12 @@ struct rte_mbuf;
  * same receive queue of their ports, want queues of the same length and use
  * the same device share one queue.  It comes with the first of them and goes
  * with the last.  A peer takes a buffer for each message that arrives or has
- * begun to arrive, and a message that finds none waits at the peer.  So nothing
- * is lost when all peers send at once.
+ * begun to arrive, and a message that finds none waits at the peer.  So
+ * nothing is lost when all peers send at once.
  *
  * A peer may send as many messages as the queue has buffers for each of those
- * that share it, 'share', so that one that sends a lot, or that does not finish
- * what it has begun, leaves the others theirs.
+ * that share it, 'share', so that one that sends a lot, or that does not
+ * finish what it has begun, leaves the others theirs.
  *
  * Threads
  * -------

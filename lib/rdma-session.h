@@ -37,8 +37,8 @@ struct ordma_peer;
  *             what is left in the queues.  The session is freed after that.
  *
  * Every member is the main thread's, under 'ordma_mutex', except that those
- * under "For PMD threads" do not change from PROBE on and that lanes have rules
- * of their own. */
+ * under "For PMD threads" do not change from PROBE on and that lanes have
+ * rules of their own. */
 
 /* What all the sessions of a port have in common.  The port owns it, changes
  * it only under 'ordma_mutex', and closes its sessions before it goes. */
@@ -150,8 +150,8 @@ typedef OVSRCU_TYPE(struct ordma_session *) ordma_session_slot;
 
 /* Starts a session of 'port': dials 'remote' from 'local', or from any address
  * if that is all zeros, with a path MTU of at most 'max_mtu' unless that is 0.
- * Stores the session in '*sessionp'.  'ops' hear what comes of it, maybe before
- * this returns. */
+ * Stores the session in '*sessionp'.  'ops' hear what comes of it, maybe
+ * before this returns. */
 void ordma_session_dial(struct ordma_port *port,
                         const struct in6_addr *remote,
                         const struct in6_addr *local, int max_mtu,

@@ -15,8 +15,8 @@
  * =================
  *
  * A connection is in the list of its completion queue while it has completions
- * or something to send, by now or later, and is idle otherwise.  So a poll takes
- * time for what goes on, whatever the number of connections.
+ * or something to send, by now or later, and is idle otherwise.  So a poll
+ * takes time for what goes on, whatever the number of connections.
  *
  * Whoever changes a queue pair sees under its lock whether its connection is
  * idle, and adds it to the list if it is not any more: soft_cq_wake().  The

@@ -7,6 +7,7 @@
 
 #include "rdma-soft-private.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <rte_cycles.h>
 
@@ -321,15 +322,19 @@ soft_conn_transmit(struct soft_conn *conn, long long int now)
     ovs_spin_unlock(&conn->tx_lock);
 }
 
-/* Waits until no thread sends for 'conn', and forgets what could not be
- * sent. */
-static void
+/* Waits until no thread sends for 'conn', and forgets what could not be sent.
+ * Returns why the last packet was not, if so. */
+static int
 quiesce_transmit(struct soft_conn *conn)
 {
+    int error;
+
     ovs_spin_lock(&conn->tx_lock);
+    error = conn->path.error;
     conn->next_tx = conn->n_txs = 0;
     atomic_store_relaxed(&conn->is_blocked, false);
     ovs_spin_unlock(&conn->tx_lock);
+    return error;
 }
 
 /* Members of the provider. */
@@ -385,19 +390,24 @@ soft_post_recv(struct ordma_conn *conn_, const struct ordma_recv_wr wrs[],
     return i;
 }
 
-/* Returns text for a completion with 'status' of 'qp'.  That a request was
- * flushed tells less than why. */
+/* Returns text for a completion with 'status' of 'qp', whose last packets were
+ * not sent due to 'send_error' if that is nonzero.  That a request was flushed
+ * tells less than why. */
 static const char *
-error_text(const struct roce_qp *qp, enum roce_status status)
+error_text(const struct roce_qp *qp, enum roce_status status, int send_error)
 {
+    if (status == ROCE_FLUSHED) {
+        status = qp->status;
+    }
     return (status == ROCE_OK ? NULL
-            : roce_status_to_string(status == ROCE_FLUSHED ? qp->status
-                                                           : status));
+            : status == ROCE_NO_ACK && send_error == EPERM
+            ? soft_firewall_text
+            : roce_status_to_string(status));
 }
 
 /* Moves up to 'n' completions of 'conn' to 'wcs' and returns how many. */
 static int
-poll_qp(struct soft_conn *conn, struct ordma_wc wcs[], int n)
+poll_qp(struct soft_conn *conn, struct ordma_wc wcs[], int n, int send_error)
     OVS_REQUIRES(conn->lock)
 {
     struct roce_completion completions[ORDMA_MAX_BURST];
@@ -406,7 +416,8 @@ poll_qp(struct soft_conn *conn, struct ordma_wc wcs[], int n)
     for (int i = 0; i < n; i++) {
         wcs[i].wr_id = completions[i].wr_id;
         wcs[i].byte_len = completions[i].len;
-        wcs[i].error = error_text(&conn->qp, completions[i].status);
+        wcs[i].error = error_text(&conn->qp, completions[i].status,
+                                  send_error);
     }
     return n;
 }
@@ -418,6 +429,7 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
     long long int now = recent_usec();
     bool is_pollable, is_blocked;
     long long int tx_time;
+    int send_error = 0;
 
     if (!conn->cq) {
         soft_dev_receive(soft_dev_cast(conn->up.dev),
@@ -432,10 +444,10 @@ soft_poll(struct ordma_conn *conn_, struct ordma_wc wcs[], int n)
     ovs_spin_lock(&conn->lock);
     if (OVS_UNLIKELY(conn->qp.state == ROCE_QP_ERROR)) {
         ovs_spin_unlock(&conn->lock);
-        quiesce_transmit(conn);
+        send_error = quiesce_transmit(conn);
         ovs_spin_lock(&conn->lock);
     }
-    n = poll_qp(conn, wcs, n);
+    n = poll_qp(conn, wcs, n, send_error);
     soft_conn_unlock(conn);
 
     if (now >= tx_time || is_blocked) {

@@ -68,6 +68,9 @@ soft_dev_flush(struct soft_dev *dev)
 
         if (!class->path_open(dev->wire, &config, &path)) {
             class->send_batch(&path, &out.tx, 1);
+            if (path.error) {
+                soft_handle_unsent(&out.flow, path.error);
+            }
             class->path_close(&path);
         }
     }
@@ -266,7 +269,8 @@ show_conn(struct soft_conn *conn, struct ds *ds)
                   conn->up.peer_qpn, s.tx_packets, s.tx_replies,
                   conn->path.n_unsent, s.rx_requests, s.rx_replies,
                   s.rx_duplicates, s.rx_gaps, s.rx_ghosts, s.rx_dropped,
-                  s.tx_not_ready, s.timeouts, s.rx_naks, s.rx_not_ready, s.rx_cnps);
+                  s.tx_not_ready, s.timeouts, s.rx_naks, s.rx_not_ready,
+                  s.rx_cnps);
 }
 
 static void

@@ -216,6 +216,8 @@ struct soft_conn {
     struct ovs_list cq_node;    /* Likewise: in a list of 'cq', or empty. */
     uint8_t tos, ttl;
     int max_mtu;                /* Of a path that we ask for. */
+    uint8_t private_data[ROCE_REQ_PRIVATE_LEN]; /* Of what we ask. */
+    uint8_t private_len;
 };
 
 /* What an idle poll reads is a line of the device and one of the receive
@@ -269,6 +271,13 @@ void soft_dev_flush(struct soft_dev *dev) OVS_REQUIRES(ordma_mutex);
 
 /* Creates a connection without a device. */
 struct soft_conn *soft_conn_create(void) OVS_REQUIRES(ordma_mutex);
+
+/* The last error of a connection whose packets a firewall here drops. */
+extern const char soft_firewall_text[];
+
+/* Handles that a MAD along 'flow' was not sent due to 'error'. */
+void soft_handle_unsent(const struct roce_flow *flow, int error)
+    OVS_REQUIRES(ordma_mutex);
 
 /* rdma-soft-cq.c: members of the provider, and what wakes its users. */
 int soft_create_cq(struct ordma_cq **) OVS_REQUIRES(ordma_mutex);

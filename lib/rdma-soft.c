@@ -13,6 +13,7 @@
 
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "packets.h"
 #include "rdma-random.h"
 #include "timeval.h"
 #include "util.h"
@@ -369,9 +370,26 @@ soft_connect(struct ordma_conn *conn_, const void *private_data, size_t len)
                              time_usec(), &conn->cm);
     if (!error) {
         conn->cm->aux = conn;
+        conn->private_len = len;
+        memmove(conn->private_data, private_data, len);
         soft_dev_flush(dev);
     }
     return error;
+}
+
+/* Asks the peer of 'conn', which has sent 'rej' because of the path MTU, again
+ * with one that it takes.  Returns false if that is impossible. */
+static bool
+connect_narrower(struct soft_conn *conn, const struct roce_mad *rej)
+    OVS_REQUIRES(ordma_mutex)
+{
+    int mtu = 128 << MIN(rej->info[0], 5);
+
+    if (!rej->info_len || mtu < ROCE_MIN_MTU || mtu >= conn->up.path_mtu) {
+        return false;
+    }
+    conn->max_mtu = mtu;
+    return !soft_connect(&conn->up, conn->private_data, conn->private_len);
 }
 
 static int
@@ -409,6 +427,52 @@ soft_reject(struct ordma_conn *conn_, const void *private_data, size_t len)
         conn->cm = NULL;
     }
     soft_destroy(conn_);
+}
+
+/* What happens to MADs on their way. */
+
+const char soft_firewall_text[]
+    = "this host's firewall refuses to send to UDP port 4791 of the peer";
+
+static bool
+is_connecting_to(const struct soft_conn *conn, const struct in6_addr *remote)
+    OVS_REQUIRES(ordma_mutex)
+{
+    return (conn->cm && (conn->cm->state == ROCE_CM_REQ_SENT
+                         || conn->cm->state == ROCE_CM_REP_SENT)
+            && ipv6_addr_equals(&conn->up.remote, remote));
+}
+
+void
+soft_handle_unsent(const struct roce_flow *flow, int error)
+{
+    struct soft_conn *conn;
+
+    LIST_FOR_EACH (conn, node, &soft_conns) {
+        if (error == EPERM && is_connecting_to(conn, &flow->dst)) {
+            push_event(conn, ORDMA_EV_FAILED, soft_firewall_text, NULL);
+        }
+    }
+}
+
+/* Handles that a packet along 'flow' had a bad ICRC.  Strangers must not fill
+ * the log. */
+static void
+handle_altered(const struct roce_flow *flow)
+    OVS_REQUIRES(ordma_mutex)
+{
+    struct soft_conn *conn;
+
+    LIST_FOR_EACH (conn, node, &soft_conns) {
+        if (is_connecting_to(conn, &flow->src)) {
+            char *remote = ordma_addr_format(&flow->src);
+
+            VLOG_WARN_RL(&rl, "packets from %s are altered on the way (NAT?): "
+                         "their invariant CRC is wrong", remote);
+            free(remote);
+            return;
+        }
+    }
 }
 
 /* What the connection manager reports. */
@@ -470,6 +534,10 @@ handle_end(struct soft_conn *conn, const struct roce_gsi_event *event)
 {
     conn->cm = NULL;
     if (event->type == ROCE_CM_REJECTED) {
+        if (event->reason == ROCE_REJ_BAD_MTU
+            && connect_narrower(conn, &event->mad)) {
+            return;
+        }
         push_event(conn, ORDMA_EV_REJECTED, ordma_rej_text(event->reason),
                    &event->mad);
     } else if (event->type == ROCE_CM_UNREACHABLE) {
@@ -502,6 +570,8 @@ static void
 receive_mads(struct soft_dev *dev, long long int now)
     OVS_REQUIRES(ordma_mutex)
 {
+    const uint64_t *n_altered = &dev->gsi.drops.dropped[ROCE_DROP_ICRC];
+    uint64_t n_known = *n_altered;
     struct roce_rx rxs[ROCE_WIRE_MAX_RX];
     int n, n_total = 0;
 
@@ -513,6 +583,10 @@ receive_mads(struct soft_dev *dev, long long int now)
 
             roce_gsi_input(&dev->gsi, &rxs[i].flow, rxs[i].data, rxs[i].len,
                            now, &event);
+            if (*n_altered != n_known) {
+                n_known = *n_altered;
+                handle_altered(&rxs[i].flow);
+            }
             handle_cm_event(&event);
         }
         n_total += n;
@@ -541,13 +615,13 @@ reroute(struct soft_conn *conn)
 
     if (error == EADDRNOTAVAIL) {
         push_event(conn, ORDMA_EV_FAILED,
-                        "the local address is no longer on this host", NULL);
+                   "the local address is no longer on this host", NULL);
     } else if (error) {
         /* A route that comes back soon does no harm.  If it does not, the peer
          * does not answer. */
     } else if (soft_path_mtu(route.configured_mtu) < conn->up.path_mtu) {
         push_event(conn, ORDMA_EV_FAILED,
-                        "the route's MTU has become smaller", NULL);
+                   "the route's MTU has become smaller", NULL);
     } else if (set_route(conn, &route)) {
         push_event(conn, ORDMA_EV_MOVED, NULL, NULL);
     }
@@ -600,7 +674,6 @@ static void
 soft_wait(void)
     OVS_REQUIRES(ordma_mutex)
 {
-    const struct roce_wire *wire;
     long long int deadline;
 
     if (!ovs_list_is_empty(&soft_events)) {
@@ -609,8 +682,7 @@ soft_wait(void)
     if (!soft_dev) {
         return;
     }
-    wire = soft_dev->wire;
-    wire->class->recv_wait(soft_dev->wire, ROCE_WIRE_MAD);
+    soft_dev->wire->class->recv_wait(soft_dev->wire, ROCE_WIRE_MAD);
     deadline = roce_gsi_deadline(&soft_dev->gsi);
     if (deadline == LLONG_MIN || soft_dev->route_seq != ordma_route_seq()) {
         poll_immediate_wake();

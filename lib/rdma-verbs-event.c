@@ -57,7 +57,8 @@ ordma_verbs_connect_response(struct ordma_verbs_conn *conn,
     if (error) {
         VLOG_INFO_RL(&rl, "%s: cannot establish connection (%s)",
                      conn->up.dev_name, ovs_strerror(error));
-        return ordma_verbs_fail(event, "peer hung up while connecting");
+        return ordma_verbs_fail(event, "peer closed the connection while "
+                                "connecting");
     }
     event->type = ORDMA_EV_ESTABLISHED;
     return true;

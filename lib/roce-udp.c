@@ -67,9 +67,9 @@ COVERAGE_DEFINE(roce_udp_send_error);
  * Routers and NICs choose paths and queues by UDP source port.  So there are
  * N_PORTS of them, and as many sockets that only send, which all paths share,
  * each of them open while a path uses it.  All that these sockets ever receive
- * is strays, for which they have hardly any room.  Their room for packets to
- * be sent is large, because a neighbor that does not answer ARP holds some of
- * it, which must not concern the other paths.
+ * is strays, for which they have hardly any room.  The room for packets to be
+ * sent is large, because a neighbor that does not answer ARP holds some of it,
+ * which must not concern the other paths.
  *
  *
  * Receiving
@@ -267,6 +267,8 @@ queue_open(struct udp_wire *wire, unsigned int which)
     set_option(queue->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
     if (is_data) {
         set_option(queue->fd, IPPROTO_UDP, UDP_GRO, 1);
+    } else {
+        set_buffer(queue->fd, SO_SNDBUFFORCE, SO_SNDBUF, SNDBUF);
     }
     error = set_option(queue->fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (!error) {
@@ -701,9 +703,12 @@ udp_send_batch(struct roce_path *path, struct roce_tx *txs, int n)
                 break;
             }
             n_done += n_lost;
+        } else {
+            path->error = 0;
         }
         for (int i = 0; i < n_msgs; i++) {
             n_done += burst.n_packets[i];
+            path->error = 0;
         }
     }
     return n_done;

@@ -116,7 +116,7 @@ struct roce_path {
 
     /* Written by the thread that sends. */
     uint64_t n_unsent;          /* Packets that the system did not take. */
-    int error;                  /* Why, for the latest. */
+    int error;                  /* Why, unless others have been sent since. */
 };
 
 struct roce_wire_class {
@@ -143,7 +143,7 @@ struct roce_wire_class {
     void (*path_close)(struct roce_path *);
 
     /* Seals and sends the 'n' packets 'txs'.  Returns how many are done with:
-     * either sent or, if it makes no sense to try again, dropped and counted.
+     * either sent or, if another try is useless, dropped and counted.
      * Less than 'n' means that there is no room now. */
     int (*send_batch)(struct roce_path *, struct roce_tx *txs, int n);
 };

@@ -150,7 +150,7 @@ def main():
         return hello_all(network, destination, end)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
-    sock.bind((sys.argv[1], 0 if len(sys.argv) > 4 else PORT))
+    sock.bind((sys.argv[1], 0))
     port = sock.getsockname()[1]
     if sys.argv[4:] == ['spray']:
         return spray_all(source, destination, sock, Answers(destination), end)
@@ -161,7 +161,7 @@ def main():
                      bth(random.choice([0, 1, 2, 4, 0x11]),
                          random.randrange(16, 1 << 24)) + bytes(1024)),
         lambda: datagram(random.randbytes(256)) + bytes(4),
-        lambda: seal(source, destination, request(source, destination)),
+        lambda: seal(source, destination, request(source, destination), port),
     ]
     n = 0
     while time.monotonic() < end:

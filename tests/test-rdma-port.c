@@ -341,8 +341,8 @@ random_burst(struct end *end)
     send_frames(end, frames, n, random_range(N_SOURCES));
 }
 
-/* Frames of any kind from any source in both directions: each arrives, once and
- * as it was, in order, or is counted. */
+/* Frames of any kind from any source in both directions: each arrives, once
+ * and as it was, in order, or is counted. */
 static void
 test_random(bool has_srq)
 {
