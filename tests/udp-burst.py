@@ -25,11 +25,12 @@ ATTEMPTS = 20
 def queued(pid):
     """Returns the bytes in the receive queues of UDP port 4791."""
     total = 0
-    with open('/proc/%d/net/udp' % pid) as sockets:
-        for line in sockets:
-            fields = line.split()
-            if fields[1].endswith(':%04X' % 4791):
-                total += int(fields[4].split(':')[1], 16)
+    for name in 'udp', 'udp6':
+        with open('/proc/%d/net/%s' % (pid, name)) as sockets:
+            for line in sockets:
+                fields = line.split()
+                if fields[1].endswith(':%04X' % 4791):
+                    total += int(fields[4].split(':')[1], 16)
     return total
 
 
