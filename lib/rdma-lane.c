@@ -145,18 +145,25 @@ refill(struct ordma_lane *lane)
     }
 }
 
+/* Returns how many DATA messages the peer may have under way if there are
+ * buffers enough. */
+static uint32_t
+max_ready(const struct ordma_lane *lane)
+{
+    return (lane->rq->srq
+            ? MIN(lane->n_recv, ordma_share_get(&lane->rq->share))
+            : lane->n_recv);
+}
+
 /* Returns how many DATA messages may arrive before the next buffer is
  * posted. */
 static uint32_t
 n_ready(const struct ordma_lane *lane)
 {
     uint32_t n_posted = ordma_rq_n_posted(lane->rq);
-    uint32_t n = n_posted - MIN(n_posted, ORDMA_LANE_RESERVE);
 
-    if (lane->rq->srq) {
-        n = MIN(n, ordma_share_get(&lane->rq->share));
-    }
-    return MIN(n, lane->n_recv);
+    return MIN(n_posted - MIN(n_posted, ORDMA_LANE_RESERVE),
+               max_ready(lane));
 }
 
 /* Publishes how many DATA messages the buffers posted allow.  Messages of
@@ -305,6 +312,17 @@ ordma_lane_poll(struct ordma_lane *lane, struct rte_mbuf *msgs[], int n)
 
 /* Send side. */
 
+/* Returns how many sends share a signaled completion: buffers that the peer
+ * has acknowledged but that we do not know of are not to be more than half of
+ * the lane's part. */
+static uint32_t
+signal_interval(const struct ordma_lane *lane)
+{
+    uint32_t part = ordma_share_part(&lane->tx_pool->share);
+
+    return MIN(SIGNAL_INTERVAL, MIN(lane->n_send, part) / 2);
+}
+
 /* Fills in the header of 'msg', and '*wr' to send it.  Returns false if that
  * is impossible, because the memory of 'msg' is not registered any more. */
 static bool
@@ -338,7 +356,7 @@ prepare_send(struct ordma_lane *lane, enum ordma_msg_type type,
         ordma_lane_fail(lane, "DPDK gave memory back while in use");
         return false;
     }
-    if (++lane->n_unsignaled >= MIN(SIGNAL_INTERVAL, lane->n_send / 2)) {
+    if (++lane->n_unsignaled >= signal_interval(lane)) {
         wr->flags |= ORDMA_SEND_SIGNALED;
         lane->n_unsignaled = 0;
     }
@@ -515,7 +533,7 @@ ordma_lane_replenish(struct ordma_lane *lane)
     if (lane->pong_due) {
         lane->pong_due = !send_control(lane, ORDMA_MSG_PONG,
                                        ORDMA_MSG_HEADER_LEN);
-    } else if (owed >= MAX(lane->n_recv / 2, 1)
+    } else if (owed >= MAX(max_ready(lane) / 2, 1)
                && send_control(lane, ORDMA_MSG_CREDIT, ORDMA_MSG_HEADER_LEN)) {
         COVERAGE_INC(rdma_credit_message);
     }

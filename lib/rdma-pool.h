@@ -22,16 +22,17 @@
 /* Shares
  * ======
  *
- * Users of the same thing may each have a part of it: as much as if all had
- * the same, but ORDMA_MIN_SHARE at least, since not all want theirs at once.
- * The main thread counts users, others ask for the share. */
+ * Users of the same thing may each have a share of it: their part, as if all
+ * had the same, but ORDMA_MIN_SHARE at least, since not all want theirs at
+ * once.  What they keep without need must not be more than their part.  The
+ * main thread counts users, others ask. */
 
 #define ORDMA_MIN_SHARE 32
 
 struct ordma_share {
     uint32_t total;
     unsigned int n_users;       /* The main thread's. */
-    atomic_uint32_t each;       /* For any thread. */
+    atomic_uint32_t part;       /* For any thread. */
 };
 
 static inline void
@@ -39,7 +40,7 @@ ordma_share_init(struct ordma_share *share, uint32_t total)
 {
     share->total = total;
     share->n_users = 0;
-    atomic_init(&share->each, total);
+    atomic_init(&share->part, total);
 }
 
 /* Adds 'n' to the users of 'share'.  Main thread. */
@@ -47,19 +48,24 @@ static inline void
 ordma_share_add(struct ordma_share *share, int n)
 {
     share->n_users += n;
-    atomic_store_relaxed(&share->each,
-                         MAX(share->total / MAX(share->n_users, 1),
-                             ORDMA_MIN_SHARE));
+    atomic_store_relaxed(&share->part,
+                         share->total / MAX(share->n_users, 1));
+}
+
+static inline uint32_t
+ordma_share_part(const struct ordma_share *share)
+{
+    uint32_t part;
+
+    atomic_read_relaxed(&CONST_CAST(struct ordma_share *, share)->part,
+                        &part);
+    return part;
 }
 
 static inline uint32_t
 ordma_share_get(const struct ordma_share *share)
 {
-    uint32_t each;
-
-    atomic_read_relaxed(&CONST_CAST(struct ordma_share *, share)->each,
-                        &each);
-    return each;
+    return MAX(ordma_share_part(share), ORDMA_MIN_SHARE);
 }
 
 /* Pools of packet buffers

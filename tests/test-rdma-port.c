@@ -501,6 +501,36 @@ test_shares(void)
     pair_destroy(&ends[6], &ends[7]);
 }
 
+/* Many lanes: what the peer has acknowledged does not stay in the send queue,
+ * and the peer gets credits though its share is much less than what a single
+ * lane could have. */
+static void
+test_many(void)
+{
+    struct ordma_share *tx, *rx;
+    struct end a, b;
+
+    loop_has_srq = true;
+    pair_init(&a, &b, 256, 256);
+    tx = &loop_lane(a.loop)->tx_pool->share;
+    rx = &loop_lane(b.loop)->rq->share;
+    ordma_share_add(tx, tx->total);
+    ordma_share_add(rx, 1000);
+    for (int i = 0; i < 100; i++) {
+        struct ordma_lane_info info = { .rtt = 0 };
+
+        assert(send_plain(&a, 600, 10) == 10);
+        settle(&a, &b);
+        ovs_mutex_lock(&ordma_mutex);
+        ordma_lane_add_info(loop_lane(a.loop), &info);
+        ovs_mutex_unlock(&ordma_mutex);
+        assert(!info.n_queued);
+    }
+    ordma_share_add(tx, -tx->total);
+    ordma_share_add(rx, -1000);
+    pair_destroy(&a, &b);
+}
+
 /* What cannot be sent is counted by its reason. */
 static void
 test_tx_drops(void)
@@ -846,6 +876,7 @@ test_rdma_port_main(int argc, char *argv[])
     test_credits(true);
     test_queue_full();
     test_shares();
+    test_many();
     test_tx_drops();
     test_rx_drops();
     for (size_t i = 0; i < ARRAY_SIZE(malformed); i++) {
